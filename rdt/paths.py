@@ -1,0 +1,65 @@
+"""Where everything generated lies: the one place that knows the layout of ``results/``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of one experiment. ``split`` is train, val or test; ``stage`` xe, xe2, rl or rl2."""
+
+    experiment: str
+    results_root: Path = Path("results")
+    reports_root: Path = Path("reports")
+
+    @property
+    def root(self) -> Path:
+        return self.results_root / self.experiment
+
+    def scenes(self, role: str) -> Path:
+        """Folder of a generated data set: ``dataset.json``, ``images/``, ``layout.npz``."""
+        return self.root / "data" / role
+
+    @property
+    def encoder(self) -> Path:
+        return self.root / "encoder"
+
+    def features(self, role: str) -> Path:
+        return self.root / "features" / role
+
+    def vocabulary(self, role: str) -> Path:
+        return self.root / "vocabulary" / f"{role}.json"
+
+    def index(self, role: str) -> Path:
+        return self.root / "index" / role
+
+    def stage(self, run: str, stage: str) -> Path:
+        """Folder of one training job: ``model.safetensors``, ``config.json``, ``curves.csv``, ``manifest.json``."""
+        return self.root / "runs" / run / stage
+
+    def captions(self, run: str, stage: str, role: str, split: str, draw: int | None = None) -> Path:
+        """COCO results file; ``draw`` is the number of a caption made from a randomly drawn sentence."""
+        suffix = "" if draw is None else f"-draw{draw}"
+        return self.root / "captions" / run / stage / f"{role}-{split}{suffix}.json"
+
+    def scores(self, run: str, stage: str, role: str, split: str) -> Path:
+        """Scores of a caption file; per-image scores lie beside it as ``.parquet``."""
+        return self.root / "scores" / run / stage / f"{role}-{split}.json"
+
+    def baselines(self, role: str, split: str) -> Path:
+        """Scores of human captions, the retrieved sentence and the most frequent train caption."""
+        return self.root / "scores" / "baselines" / f"{role}-{split}.json"
+
+    @property
+    def reports(self) -> Path:
+        return self.reports_root / self.experiment
+
+    @property
+    def tables(self) -> Path:
+        return self.reports / "tables"
+
+    @property
+    def mlflow_uri(self) -> str:
+        return f"sqlite:///{(self.root / 'mlflow.db').as_posix()}"
