@@ -3,15 +3,52 @@
 The four groups of settings are what can differ between two experiments: the *method* (a preset of
 the paper or of the released code), the *data* of each role, the *model* sizes and the *training*
 budget. ``Method`` alone is what a row of a table may override.
+
+The annotations are the only place that says which type and range a value has: the reader of
+experiment files (:mod:`rdt.experiment_file`) and the JSON schema are derived from them.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 Role = Literal["primary", "secondary", "novel"]
 ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
+Table = Literal["II", "III", "IV", "V", "VI", "VII", "VIII"]
+TABLES: tuple[Table, ...] = ("II", "III", "IV", "V", "VI", "VII", "VIII")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The interval from ``least`` to ``most``, both allowed unless the flag says otherwise."""
+
+    least: float
+    most: float = math.inf
+    open_left: bool = False
+    open_right: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = self.least < value if self.open_left else self.least <= value
+        below = value < self.most if self.open_right else value <= self.most
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if self.most == math.inf:
+            return f"{'above' if self.open_left else 'at least'} {self.least:g}"
+        return f"in {'(' if self.open_left else '['}{self.least:g}, {self.most:g}{')' if self.open_right else ']'}"
+
+
+Count = Annotated[int, Range(1)]
+CountOrZero = Annotated[int, Range(0)]
+Positive = Annotated[float, Range(0, open_left=True)]
+NotNegative = Annotated[float, Range(0)]
+Probability = Annotated[float, Range(0, 1)]
+Share = Annotated[float, Range(0, 1, open_left=True)]
+Fraction = Annotated[float, Range(0, 1, open_right=True)]
 
 
 @dataclass(frozen=True)
@@ -19,46 +56,46 @@ class Method:
     """What the paper specifies; ``experiments/method/*.yaml`` hold whole sets of these values."""
 
     # Tokens
-    length: int  # L: positions of a token row (words and one end token)
-    min_count: int  # a word of the vocabulary occurs at least so often in the train split
+    length: Annotated[int, Range(4)]  # L: positions of a token row (words and one end token)
+    min_count: Count  # a word of the vocabulary occurs at least so often in the train split
     # Diffusion
-    steps: int  # T of Alg. 1
-    time_delta: int  # Delta of Alg. 1, in steps
-    t_max: float  # t' ~ U(0, t_max) in training
-    self_condition: float  # probability of the self-conditioning pass, per batch
+    steps: Count  # T of Alg. 1
+    time_delta: CountOrZero  # Delta of Alg. 1, in steps
+    t_max: Share  # t' ~ U(0, t_max) in training
+    self_condition: Probability  # probability of the self-conditioning pass, per batch
     sample_noise: bool  # add mu * eps in Alg. 1
     supervise_padding: bool  # L_XE and L_bit over all L positions, not only up to the first end token
     oov: Literal["clamp", "nearest"]  # what a bit code outside the vocabulary decodes to
     # Ranking visual encoder
     cls: bool  # the global vector is the first visual token
     visual_pos: bool  # learned positions on the visual tokens
-    lambda_f: float  # share of keys kept by forward-ranking attention, Eq. 17
-    lambda_e: float  # share of keys reused by inverse-ranking attention, Eq. 20
+    lambda_f: Share  # share of keys kept by forward-ranking attention, Eq. 17
+    lambda_e: Probability  # share of keys reused by inverse-ranking attention, Eq. 20
     routing: Literal["per_query", "query0", "shared_heads"]
     fusion: Literal["concat", "add0.2"]  # Eq. 23
     drop_last_key: bool  # the inverse branch omits the very last key (a slip of the released code)
     # Losses, Eq. 13
-    lambda_xe: float
-    lambda_bit: float
-    lambda_rank: float
-    label_smoothing: float
-    delta_tim: float  # Eq. 27, a fraction of T
-    delta_sen: float  # Eq. 28
+    lambda_xe: NotNegative
+    lambda_bit: NotNegative
+    lambda_rank: NotNegative
+    label_smoothing: Fraction
+    delta_tim: Probability  # Eq. 27, a fraction of T
+    delta_sen: Annotated[float, Range(0, 2)]  # Eq. 28; q lies in [-1, 1], so 2 keeps every pair
     margin: bool  # hinge of Eq. 24 at |q_i* - q_j*| (True) or at 0
     average: Literal["all_pairs", "active_pairs"]  # 1/n^2 of Eq. 26, or over the pairs that both masks keep
     quality: Literal["mean_bits", "top5_words"]  # q of a predicted caption
     rank_in_cascade: bool  # L_rank also in the second cascade
     # Retrieved sentences
-    retrieved: int  # captions kept per image
+    retrieved: Count  # captions kept per image
     exclude_own: bool  # a train image's own captions are not retrieved for it
     # Cascade
-    cascade_noise: float  # probability that a word of the first cascade's caption is replaced
+    cascade_noise: Probability  # probability that a word of the first cascade's caption is replaced
     # Guided self-critical training, Eq. 14
-    rl_lr: float
+    rl_lr: Positive
     rl_references: Literal["all", "batch"]
     # Protocol
-    images_per_step: int
-    captions_per_image: int
+    images_per_step: Count
+    captions_per_image: Count
     select_on: Literal["val", "test"]
 
 
@@ -69,10 +106,10 @@ class Data:
     source: Literal["scenes", "karpathy", "nocaps"]
     title: str = ""  # name shown in tables
     # source: scenes (numbers of images and of references per test image)
-    train: int = 0
-    val: int = 0
-    test: int = 0
-    references: int = 5
+    train: CountOrZero = 0
+    val: CountOrZero = 0
+    test: CountOrZero = 0
+    references: Count = 5
     # source: karpathy, nocaps (paths, relative to data_root)
     annotations: str = ""
     images: str = ""
@@ -84,49 +121,49 @@ class Data:
 class Encoder:
     """The two-tower encoder that is trained on the primary train split."""
 
-    image_size: int
-    width: int  # channels of a grid cell (D) and of the joint space (E)
-    steps: int
-    images_per_step: int
-    lr: float
-    threads: int
+    image_size: Count
+    width: Count  # channels of a grid cell (D) and of the joint space (E)
+    epochs: Count
+    images_per_step: Annotated[int, Range(2)]  # a contrastive batch needs a pair
+    lr: Positive
+    threads: Count
 
 
 @dataclass(frozen=True)
 class Model:
     """Sizes of the captioner and of its autoregressive teacher."""
 
-    dim: int
-    heads: int
-    ffn: int
-    visual_layers: int  # N_v
-    semantic_layers: int
-    sentence_layers: int
-    dropout: float
-    visual_dropout: float
+    dim: Count
+    heads: Count
+    ffn: Count
+    visual_layers: Count  # N_v
+    semantic_layers: Count
+    sentence_layers: Count
+    dropout: Fraction
+    visual_dropout: Fraction
 
 
 @dataclass(frozen=True)
 class Training:
     """The budget of one training run."""
 
-    xe_epochs: int
-    rl_epochs: int
-    teacher_xe_epochs: int
-    teacher_rl_epochs: int
+    xe_epochs: Count
+    rl_epochs: CountOrZero
+    teacher_xe_epochs: Count
+    teacher_rl_epochs: CountOrZero
     schedule: Literal["noam", "cosine"]
-    lr: float  # factor of Noam's formula, or peak of the cosine
-    warmup_steps: int
-    clip_value: float
-    ema: float
-    evaluate_every: int  # epochs between two evaluations on val
-    evaluate_steps: int  # T of the sampler in those evaluations
-    cascade_steps: int  # T of the sampler that captions the train split for the second cascade
-    cascades: int  # networks in sequence for Tables II, III, IV and VII: 1 or 2
-    ablation_cascades: int  # the same for Tables V, VI and VIII
-    teacher_beam: int
-    checkpoint_minutes: float
-    threads: int
+    lr: Positive  # factor of Noam's formula, or peak of the cosine
+    warmup_steps: Count
+    clip_value: Positive
+    ema: Fraction
+    evaluate_every: Count  # epochs between two evaluations on val
+    evaluate_steps: Count  # T of the sampler in those evaluations
+    cascade_steps: Count  # T of the sampler that captions the train split for the second cascade
+    cascades: Literal[1, 2]  # networks in sequence for Tables II, III, IV and VII
+    ablation_cascades: Literal[1, 2]  # the same for Tables V, VI and VIII
+    teacher_beam: Count
+    checkpoint_minutes: NotNegative
+    threads: Count
 
 
 @dataclass(frozen=True)
@@ -141,6 +178,22 @@ class Experiment:
     model: Model
     training: Training
     seeds: tuple[int, ...]
-    tables: tuple[str, ...]
+    tables: tuple[Table, ...]
     data_root: str = "."
     path: str = field(default="", compare=False)  # the file it was read from
+
+
+def load_experiment(
+    name_or_path: str | Path, data_root: str | Path | None = None, overrides: Sequence[str] = ()
+) -> Experiment:
+    """Read an experiment file; see :func:`rdt.experiment_file.read`, which raises the ``UserError``."""
+    from rdt.experiment_file import read
+
+    return read(name_or_path, data_root, overrides)
+
+
+def check_data(experiment: Experiment) -> None:
+    """Stop with a ``UserError`` at the first file or folder of a role that is not there."""
+    from rdt.experiment_file import check_data as check
+
+    check(experiment)

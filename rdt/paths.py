@@ -61,5 +61,10 @@ class Paths:
         return self.reports / "tables"
 
     @property
+    def headline(self) -> Path:
+        """What a finished workflow prints."""
+        return self.root / "headline.txt"
+
+    @property
     def mlflow_uri(self) -> str:
         return f"sqlite:///{(self.root / 'mlflow.db').as_posix()}"

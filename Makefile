@@ -1,0 +1,53 @@
+# make all                     everything, from nothing to reports/scenes/tables
+# make all EXPERIMENT=smoke    another experiment, by name or by path
+# make test | lint | bench     for those who change the code
+# make ui                      the runs in the browser
+#
+# All that is needed beforehand is make and a Python >= 3.11 with venv; PYTHON=... names another one.
+
+EXPERIMENT ?= scenes
+PYTHON ?= python3
+CORES ?= all
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+BIN := .venv/bin
+READY := .venv/ready
+# Commands of the environment find each other, and snakemake's jobs find python, without activating it.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.PHONY: all test lint bench ui
+all: $(READY)
+	snakemake --cores $(CORES) all --config experiment=$(EXPERIMENT)
+
+test: $(READY)
+	python -m pytest -q --numprocesses=auto
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+bench: $(READY)
+	OMP_NUM_THREADS=1 python -m tests.bench.bench_core
+
+ui: $(READY)
+	mlflow ui --backend-store-uri sqlite:///results/$(EXPERIMENT)/mlflow.db
+
+# The stamp comes last, so that an installation that was cut off is taken up again.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	    { echo "rdt: error: $(PYTHON) is not a Python >= 3.11; name one: make PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "rdt: error: $(PYTHON) cannot make environments; install its venv package (Debian: python3-venv)" >&2; exit 2; }
+	@echo "installing the locked packages into .venv: about two minutes and 2 GB, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,19 @@
+"""``rdt check EXPERIMENT``: is the file right, and are its data there?"""
+
+from __future__ import annotations
+
+import argparse
+
+from rdt.config import check_data, load_experiment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", help="name in experiments/, or path of a file")
+    parser.add_argument("--data-root", metavar="FOLDER", help="instead of the file's data_root")
+
+
+def run(args: argparse.Namespace) -> None:
+    experiment = load_experiment(args.experiment, args.data_root)
+    check_data(experiment)
+    roles = ", ".join(f"{role} ({data.source})" for role, data in experiment.data.items())
+    print(f"{experiment.path}: method {experiment.method_name}, data {roles}, tables {', '.join(experiment.tables)}")

@@ -1,0 +1,28 @@
+"""``rdt scenes EXPERIMENT --role ROLE``: render the embedded data set of a role."""
+
+from __future__ import annotations
+
+import argparse
+
+from rdt.config import ROLES
+from rdt.data.scenes.build import build_scenes
+from rdt.stages import data_settings, open_stage, stage_arguments
+
+SEED = 0  # the scenes are data: one set for all seeds of a training
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``rdt scenes``."""
+    stage_arguments(parser)
+    parser.add_argument("--role", required=True, choices=ROLES)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the role's images and annotations."""
+    stage = open_stage(args)
+    folder = stage.paths.scenes(args.role)
+    settings = data_settings(stage.experiment, args.role)
+    with stage.job(
+        "scenes", "rdt.data.scenes.build", output=folder, role=args.role, seed=SEED, configuration=settings
+    ):
+        build_scenes(folder, args.role, stage.experiment.data[args.role], SEED)

@@ -1,0 +1,371 @@
+"""Reading an experiment file: YAML -> :class:`rdt.config.Experiment`, or one sentence about what is wrong.
+
+Which keys exist, their types, ranges and defaults are taken from the annotations in
+:mod:`rdt.config`; what concerns several keys together stands in :func:`_check_together`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import types
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from rdt.config import TABLES, Data, Encoder, Experiment, Method, Model, Range, Role, Table, Training
+from rdt.errors import UserError
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+UNIONS = (Union, types.UnionType)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a name becomes a folder of results/ and reports/
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """The keys of an experiment file, before the preset is read."""
+
+    name: str
+    data: dict[Role, Data]
+    encoder: Encoder
+    model: Model
+    training: Training
+    method: str = "paper"
+    override: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of Method
+    seeds: tuple[Annotated[int, Range(0, 2**32 - 1)], ...] = (0,)
+    tables: tuple[Table, ...] | Literal["all"] = "all"
+    data_root: str = "."
+
+
+def read(name_or_path: str | Path, data_root: str | Path | None = None, overrides: Sequence[str] = ()) -> Experiment:
+    """Read ``experiments/<name>.yaml``, or the file at a path that ends in ``.yaml`` or ``.yml``.
+
+    ``data_root`` replaces the file's own; each of ``overrides`` is ``dotted.key=value`` with the
+    value in YAML, and replaces that key of the file. Raises ``UserError``.
+    """
+    path = _locate(str(name_or_path))
+    content = _load_yaml(path)
+    for override in overrides:
+        _apply(override, content)
+    if data_root is not None:
+        content["data_root"] = str(data_root)
+    file: _File = _parse(_File, content, path, "")
+    _check_name(file.name, path)
+    preset = _preset(file.method, path)
+    override = _parse_fields(Method, file.override, path, "override")
+    experiment = Experiment(
+        name=file.name,
+        method=dataclasses.replace(preset, **override),
+        method_name=file.method,
+        data=file.data,
+        encoder=file.encoder,
+        model=file.model,
+        training=file.training,
+        seeds=file.seeds,
+        tables=TABLES if file.tables == "all" else file.tables,
+        data_root=file.data_root,
+        path=str(path),
+    )
+    _check_together(experiment, path)
+    return experiment
+
+
+def names() -> list[str]:
+    """Names of the experiments of the repository."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != "tables")
+
+
+def check_data(experiment: Experiment) -> None:
+    """Raise a ``UserError`` at the first file or folder of a real data set that is not there."""
+    for role, data in experiment.data.items():
+        if data.source == "scenes":
+            continue
+        for key in ("annotations", "images", "features", "caption_features"):
+            value = getattr(data, key)
+            if not value or (key == "images" and data.features):
+                continue  # with published features the photographs themselves are not read
+            wanted = Path(experiment.data_root) / value
+            kind, found = ("file", wanted.is_file()) if key == "annotations" else ("folder", wanted.is_dir())
+            if not found:
+                raise UserError(
+                    experiment.path,
+                    f"data.{role}.{key} names the {kind} {wanted}, which does not exist",
+                    f"put the data set of role {role} there, or set data_root (now {experiment.data_root!r})",
+                )
+
+
+# ---- files
+
+
+def _locate(name_or_path: str) -> Path:
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise UserError(path, "the experiment file does not exist", "correct the path")
+        return path
+    if name_or_path not in names():
+        _unknown(_short(EXPERIMENTS), "experiment", name_or_path, names())
+    return _short(EXPERIMENTS / f"{name_or_path}.yaml")
+
+
+def _short(path: Path) -> Path:
+    """A path of the repository as a user in the repository would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice and reads ``1e-3`` as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _load_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise UserError(path, f"{line}{getattr(error, 'problem', error)}", "correct the YAML") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(path, f"cannot be read: {error}", "expected a YAML file in UTF-8") from None
+    if not isinstance(content, dict):
+        raise UserError(path, f"found {_shown(content)}, expected keys and values", "see experiments/scenes.yaml")
+    return content
+
+
+def _preset(name: str, path: Path) -> Method:
+    presets = sorted(file.stem for file in (EXPERIMENTS / "method").glob("*.yaml"))
+    if name not in presets:
+        _unknown(path, "method", name, presets)
+    file = _short(EXPERIMENTS / "method" / f"{name}.yaml")
+    return _parse(Method, _load_yaml(file), file, "")
+
+
+def _apply(override: str, content: dict[str, Any]) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--set {override}", "expected KEY=VALUE", "write for example model.dim=32")
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        inner = content.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"--set {override}", f"{parent} is not a group of keys", "correct the key")
+        content = inner
+    try:
+        content[last] = yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}", "the value is not YAML", "quote it") from None
+
+
+# ---- values
+
+
+def _parse(kind: type, value: Any, path: Path, key: str) -> Any:
+    """An instance of the dataclass ``kind``; every field without a default is required."""
+    given = _parse_fields(kind, value, path, key)
+    for item in dataclasses.fields(kind):
+        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if required and item.name not in given:
+            raise UserError(path, f"the key {_dotted(key, item.name)} is missing", "add it")
+    return kind(**given)
+
+
+def _parse_fields(kind: type, value: Any, path: Path, key: str) -> dict[str, Any]:
+    """The given fields of ``kind``, checked; unknown keys are errors."""
+    if not isinstance(value, Mapping):
+        _wrong(path, key, value, "keys and values")
+    hints = get_type_hints(kind, include_extras=True)
+    for name in value:
+        if name not in hints:
+            _unknown_key(path, key, name, hints)
+    return {name: _convert(hints[name], item, path, _dotted(key, name)) for name, item in value.items()}
+
+
+def _convert(hint: Any, value: Any, path: Path, key: str) -> Any:
+    """``value`` as the type that ``hint`` names; raises ``UserError`` for another type or range."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        converted = _convert(arguments[0], value, path, key)
+        if converted not in arguments[1]:
+            _wrong(path, key, value, f"a number {arguments[1]}")
+        return converted
+    if origin is Literal:
+        if not any(value == choice and type(value) is type(choice) for choice in arguments):
+            _not_one_of(path, key, value, arguments)
+        return value
+    if origin in UNIONS:  # a list, or one word that stands for one
+        listed, word = arguments
+        return _convert(listed if isinstance(value, list) else word, value, path, key)
+    if origin is tuple:
+        if not isinstance(value, list) or not value:
+            _wrong(path, key, value, "a list of one or more values")
+        if len(set(map(repr, value))) < len(value):
+            _wrong(path, key, value, "each value once")
+        return tuple(_convert(arguments[0], item, path, f"{key}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        return _convert_mapping(arguments, value, path, key)
+    if dataclasses.is_dataclass(hint):
+        return _parse(hint, value, path, key)
+    return _scalar(hint, value, path, key)
+
+
+def _convert_mapping(arguments: tuple[Any, Any], value: Any, path: Path, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        _wrong(path, key, value, "keys and values")
+    key_hint, item_hint = arguments
+    if item_hint is Any:
+        return value
+    for name in value:
+        if name not in get_args(key_hint):
+            _unknown_key(path, key, name, get_args(key_hint))
+    return {name: _convert(item_hint, item, path, _dotted(key, name)) for name, item in value.items()}
+
+
+def _scalar(hint: type, value: Any, path: Path, key: str) -> Any:
+    if hint is float and type(value) is int:  # an exact type: True is no number
+        return float(value)
+    if type(value) is not hint:
+        expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+        _wrong(path, key, value, expected)
+    return value
+
+
+# ---- several keys together
+
+
+def _check_name(name: str, path: Path) -> None:
+    if not NAME.fullmatch(name):
+        _wrong(path, "name", name, "letters, digits, - and _ (it becomes a folder)")
+    if name in names() and path.resolve() != (EXPERIMENTS / f"{name}.yaml").resolve():
+        problem = f"name {name!r} belongs to experiments/{name}.yaml, and both would write results/{name}"
+        raise UserError(path, problem, "give your experiment a name of its own")
+
+
+def _check_together(experiment: Experiment, path: Path) -> None:
+    model, method = experiment.model, experiment.method
+    if model.dim % model.heads:
+        _wrong(path, "model.dim", model.dim, f"a multiple of model.heads ({model.heads})")
+    if method.time_delta >= method.steps:
+        _wrong(path, "override.time_delta", method.time_delta, f"less than the method's steps ({method.steps})")
+    if "primary" not in experiment.data:
+        raise UserError(path, "the key data.primary is missing", "name the data set of Tables II, III and V-VIII")
+    for role, data in experiment.data.items():
+        _check_role(role, data, path)
+
+
+def _check_role(role: Role, data: Data, path: Path) -> None:
+    """A role has the source it can have, the keys its source needs, and none that it would not read."""
+    key = f"data.{role}"
+    allowed = ("scenes", "nocaps") if role == "novel" else ("scenes", "karpathy")
+    if data.source not in allowed:
+        _wrong(path, f"{key}.source", data.source, " or ".join(allowed))
+    sizes, folders = ("train", "val", "test"), ("annotations", "images", "features", "caption_features")
+    if data.source == "scenes":
+        needed, unread = (("test",) if role == "novel" else sizes), folders
+    else:
+        needed, unread = ("annotations",), sizes
+        if not (data.images or data.features):
+            raise UserError(path, f"{key} has neither images nor features", f"add {key}.images or {key}.features")
+    for name in needed:
+        if not getattr(data, name):
+            raise UserError(path, f"the key {key}.{name} is missing or 0", f"source {data.source!r} needs it")
+    for name in unread:
+        if getattr(data, name):
+            raise UserError(path, f"{key}.{name} is given, but source {data.source!r} does not read it", "remove it")
+
+
+# ---- messages
+
+
+def _dotted(key: str, name: Any) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _wrong(path: Path, key: str, value: Any, expected: str) -> NoReturn:
+    raise UserError(path, f"{key or 'the file'} is {_shown(value)}, expected {expected}", "correct the value")
+
+
+def _not_one_of(path: Path, key: str, value: Any, known: Collection[Any]) -> NoReturn:
+    expected = ", ".join(map(str, known))
+    problem = f"{key} is {_shown(value)}, expected one of {expected}"
+    raise UserError(path, problem, _hint(value, known) if isinstance(value, str) else "correct the value")
+
+
+def _unknown(path: Path, what: str, name: Any, known: Collection[Any]) -> NoReturn:
+    raise UserError(path, f"unknown {what} {name}", _hint(name, known))
+
+
+def _unknown_key(path: Path, key: str, name: Any, known: Collection[str]) -> NoReturn:
+    raise UserError(path, f"unknown key {_dotted(key, name)}", _hint(name, known))
+
+
+def _hint(value: Any, known: Collection[Any]) -> str:
+    """Which of the ``known`` words was probably meant."""
+    choices = [str(choice) for choice in known]
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    return f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(choices)}"
+
+
+# ---- JSON schema
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of an experiment file."""
+    schema = _schema(_File)
+    schema["properties"]["override"] = _schema(Method) | {"required": []}
+    title = "Experiment file of the RDT reproduction suite"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+
+
+def _schema(hint: Any) -> dict[str, Any]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _schema(arguments[0]) | _bounds(arguments[1])
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in UNIONS:
+        return {"anyOf": [_schema(argument) for argument in arguments]}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0]), "minItems": 1, "uniqueItems": True}
+    if origin is dict:
+        names = {} if arguments[1] is Any else {name: _schema(arguments[1]) for name in get_args(arguments[0])}
+        return {"type": "object", "properties": names, "additionalProperties": False}
+    if dataclasses.is_dataclass(hint):
+        hints = get_type_hints(hint, include_extras=True)
+        required = [
+            item.name
+            for item in dataclasses.fields(hint)
+            if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        ]
+        properties = {name: _schema(inner) for name, inner in hints.items()}
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return {"type": {int: "integer", float: "number", bool: "boolean", str: "string"}[hint]}
+
+
+def _bounds(bounds: Range) -> dict[str, float]:
+    least, most = bounds.least, bounds.most
+    result = {"exclusiveMinimum" if bounds.open_left else "minimum": least}
+    if most != float("inf"):
+        result["exclusiveMaximum" if bounds.open_right else "maximum"] = most
+    return result

@@ -1,0 +1,107 @@
+"""The feature store of one data set: memory-mapped arrays, opened once and read without copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from rdt.errors import UserError
+
+GRID_CELLS = 49
+ARRAYS = ("image_ids", "grid", "global", "caption_image", "caption_global")
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Features of n images and m captions, in one space of dimension E.
+
+    ``grid`` (n, 49, D) float16, ``global_`` (n, E) float32, ``image_ids`` (n,);
+    ``caption_global`` (m, E) float32, ``caption_image`` (m,) the image of each caption, the
+    captions of an image in the order of its sentences.
+    """
+
+    folder: Path
+    image_ids: np.ndarray
+    grid: np.ndarray
+    global_: np.ndarray
+    caption_image: np.ndarray
+    caption_global: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path) -> FeatureStore:
+        """Map the arrays of ``folder``; UserError when one is missing or their shapes disagree."""
+        arrays = []
+        for name in ARRAYS:
+            path = folder / f"{name}.npy"
+            try:
+                arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
+            except (OSError, ValueError) as error:
+                raise UserError(path, f"not a readable array ({error})", "extract the features again") from error
+        store = cls(folder, *arrays)
+        n, m = len(store.image_ids), len(store.caption_image)
+        if store.grid.shape[:2] != (n, GRID_CELLS) or len(store.global_) != n or len(store.caption_global) != m:
+            raise UserError(folder, "the arrays disagree in length", "extract the features again")
+        return store
+
+    @cached_property
+    def rows(self) -> dict[int, int]:
+        """Image id -> row."""
+        return {int(image): row for row, image in enumerate(self.image_ids)}
+
+    def rows_of(self, image_ids: list[int]) -> np.ndarray:
+        """Rows of these images; UserError naming the first that has no features."""
+        missing = next((image for image in image_ids if image not in self.rows), None)
+        if missing is not None:
+            raise UserError(self.folder, f"no features of image {missing}", "extract the features of this data set")
+        return np.array([self.rows[image] for image in image_ids], dtype=np.int64)
+
+    def captions_of(self, image_id: int) -> np.ndarray:
+        """Vectors of an image's captions, (its captions, E)."""
+        first, last = np.searchsorted(self._caption_order[0], [image_id, image_id + 1])
+        return self.caption_global[self._caption_order[1][first:last]]
+
+    @cached_property
+    def _caption_order(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self.caption_image, kind="stable")
+        return np.asarray(self.caption_image)[order], order
+
+
+def check_features(name: str | Path, array: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """UserError naming the file when ``array`` is not of ``shape`` (None: any size) or not finite."""
+    if array.ndim != len(shape) or any(
+        want not in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    ):
+        wanted = " x ".join("any" if size is None else str(size) for size in shape)
+        found = " x ".join(map(str, array.shape)) or "a scalar"
+        raise UserError(name, f"features of shape {found}, expected {wanted}", "extract them again")
+    if not np.isfinite(array).all():
+        raise UserError(name, "features that are not finite (NaN or infinity)", "extract them again")
+
+
+class StoreWriter:
+    """Fills the arrays of a new store row by row, without holding them in memory."""
+
+    def __init__(self, folder: Path, image_ids: list[int], caption_image: list[int], grid_dim: int, dim: int) -> None:
+        n, m = len(image_ids), len(caption_image)
+        np.save(folder / "image_ids.npy", np.array(image_ids, dtype=np.int64))
+        np.save(folder / "caption_image.npy", np.array(caption_image, dtype=np.int64))
+        self.grid = self._array(folder / "grid.npy", (n, GRID_CELLS, grid_dim), np.float16)
+        self.global_ = self._array(folder / "global.npy", (n, dim), np.float32)
+        self.caption_global = self._array(folder / "caption_global.npy", (m, dim), np.float32)
+
+    @staticmethod
+    def _array(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        if 0 in shape:  # an empty array cannot be mapped
+            array = np.zeros(shape, dtype)
+            np.save(path, array)
+            return array
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+
+    def flush(self) -> None:
+        """Write everything to disk."""
+        for array in (self.grid, self.global_, self.caption_global):
+            if isinstance(array, np.memmap):
+                array.flush()

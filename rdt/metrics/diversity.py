@@ -1,0 +1,62 @@
+"""How varied captions are: Dist-n (Li et al. 2016) and vocabulary usage (Dai et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Sequence
+from itertools import chain
+from statistics import fmean
+from typing import NamedTuple
+
+Caption = str | Sequence[Hashable]  # words separated by spaces, or tokens
+
+
+class DistinctScopes(NamedTuple):
+    """Dist-n in percent, over three sets of captions; the first is the tables' number."""
+
+    mean_of_runs: float  # each run on its own, averaged over runs
+    pooled: float  # all captions of all runs together
+    per_image: float  # the captions of one image, averaged over images
+
+
+class VocabularyUsage(NamedTuple):
+    percent: float
+    count: int
+
+
+def _tokens(caption: Caption) -> Sequence[Hashable]:
+    return caption.split() if isinstance(caption, str) else caption
+
+
+def distinct_n(captions: Sequence[Caption], n: int) -> float:
+    """Distinct n-grams over all captions, per 100 generated tokens (tokens, not n-grams). 0 without a token."""
+    rows = [_tokens(caption) for caption in captions]
+    ngrams = {tuple(row[i : i + n]) for row in rows for i in range(len(row) - n + 1)}
+    tokens = sum(map(len, rows))
+    return 100 * len(ngrams) / tokens if tokens else 0.0
+
+
+def distinct_scopes(runs: Sequence[Sequence[Caption]], n: int) -> DistinctScopes:
+    """Dist-n of several captioning runs, each one caption per image in the same order of images.
+
+    Raises ValueError if there is no caption or the runs differ in length.
+    """
+    images = list(zip(*runs, strict=True))
+    if not images:
+        raise ValueError("diversity needs at least one run of at least one caption")
+    return DistinctScopes(
+        mean_of_runs=fmean(distinct_n(run, n) for run in runs),
+        pooled=distinct_n(list(chain.from_iterable(runs)), n),
+        per_image=fmean(distinct_n(captions, n) for captions in images),
+    )
+
+
+def vocabulary_usage(captions: Sequence[Caption], vocabulary_words: Collection[Hashable]) -> VocabularyUsage:
+    """Share of the vocabulary's words that occur in the captions, in percent, and their number.
+
+    Words beyond the vocabulary do not count. Raises ValueError for an empty vocabulary.
+    """
+    vocabulary = set(vocabulary_words)
+    if not vocabulary:
+        raise ValueError("vocabulary usage needs a vocabulary of at least one word")
+    used = vocabulary.intersection(chain.from_iterable(map(_tokens, captions)))
+    return VocabularyUsage(100 * len(used) / len(vocabulary), len(used))

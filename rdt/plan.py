@@ -1,0 +1,391 @@
+"""From the rows of the tables to the training runs and caption files that they need.
+
+Pure functions of an experiment and of ``experiments/tables.yaml``: nothing is read from the results.
+Two cells with the same resolved configuration name the same run, so nothing is trained twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from rdt.config import Experiment, Method, Role
+from rdt.errors import UserError
+
+Phase = Literal["xe", "rl"]
+TABLES_FILE = Path(__file__).parent.parent / "experiments" / "tables.yaml"
+DRAWS = 5  # captions per image in Tables V and VII, each from another random conditional sentence
+DRAWN_METRICS = frozenset({"D@2", "D@3", "Voc-u"})
+
+# The teacher denoises nothing, ranks nothing and sees no retrieved sentence.
+_TEACHER_METHOD = (
+    "length",
+    "min_count",
+    "cls",
+    "visual_pos",
+    "label_smoothing",
+    "rl_lr",
+    "rl_references",
+    "images_per_step",
+    "captions_per_image",
+    "select_on",
+)
+_TEACHER_TRAINING = ("teacher_xe_epochs", "teacher_rl_epochs", "teacher_beam")
+_CAPTIONER_TRAINING = ("xe_epochs", "rl_epochs", "evaluate_steps", "cascade_steps")
+_SHARED_TRAINING = ("schedule", "lr", "warmup_steps", "clip_value", "ema", "evaluate_every")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training job: a captioner (stages xe, xe2, rl, rl2) or its autoregressive teacher (xe, rl)."""
+
+    id: str
+    kind: Literal["captioner", "teacher"]
+    method: Method
+    role: Role  # whose train split it learns from
+    seed: int
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Caption files of one stage on one split.
+
+    ``stage`` is the folder name: that of the trained stage, or for instance ``xe@T1`` for another number
+    of sampling steps. ``draws`` more files hold captions from randomly drawn conditional sentences.
+    ``steps`` is T of Alg. 1, 0 for the teacher.
+    """
+
+    run: str
+    stage: str
+    role: Role
+    split: str
+    draws: int
+    steps: int
+
+    @property
+    def trained_stage(self) -> str:
+        return self.stage.partition("@")[0]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One position of a table: a quoted one has no runs, a measured one has a run per seed.
+
+    ``reason`` says why a measured cell is not planned, as it is to appear in the table ("" if it is planned).
+    """
+
+    table: str
+    group: str
+    row: str
+    column: str
+    metric: str
+    measured: bool
+    runs: tuple[str, ...]
+    stage: str
+    role: Role
+    split: str
+    references: str
+    domain: str
+    draws: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment trains, captions and tabulates; ``trainings`` are (run id, stage) in a valid order."""
+
+    experiment: Experiment
+    runs: Mapping[str, Run]
+    trainings: tuple[tuple[str, str], ...]
+    captions: tuple[Captions, ...]
+    cells: tuple[Cell, ...]
+    server: tuple[tuple[str, str], ...]  # (run id, stage) whose captions go to the online server
+    one_step: tuple[tuple[str, str], ...]  # (run id, stage) that is also captioned with T = 1
+
+    def stages(self, run: str | Run) -> tuple[str, ...]:
+        """The stages of a run that something needs, in the order in which they are trained."""
+        wanted = run.id if isinstance(run, Run) else run
+        return tuple(stage for name, stage in self.trainings if name == wanted)
+
+    def teacher(self, run: str | Run) -> Run:
+        """The teacher that guides the second stage of a captioner."""
+        return teacher_of(self.experiment, run if isinstance(run, Run) else self.runs[run])
+
+    def caption_job(self, run: str, stage: str, role: str, split: str) -> Captions:
+        """The caption job of one folder; raises KeyError when nothing needs it."""
+        for job in self.captions:
+            if (job.run, job.stage, job.role, job.split) == (run, stage, role, split):
+                return job
+        raise KeyError((run, stage, role, split))
+
+    def inputs(self, run: str | Run, stage: str) -> tuple[tuple[tuple[str, str], ...], tuple[Captions, ...]]:
+        """What the training of ``stage`` reads: the earlier (run, stage) and the caption jobs."""
+        return _training_needs(self.experiment, run if isinstance(run, Run) else self.runs[run], stage)
+
+    def caption_inputs(self, job: Captions) -> tuple[Captions, ...]:
+        """Captions of the first network that a second one starts from, on the same images."""
+        return _caption_needs(self.experiment, self.runs[job.run], job)
+
+
+def load_tables(path: Path = TABLES_FILE) -> dict[str, dict[str, Any]]:
+    """The rows and columns of every table, keyed by its Roman numeral."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(path, f"cannot be read as YAML ({error})", "restore the file") from error
+
+
+def stage_name(phase: Phase, cascades: int) -> str:
+    """Stage folder of the last of ``cascades`` networks: xe or xe2, rl or rl2."""
+    return phase if cascades == 1 else f"{phase}{cascades}"
+
+
+def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Plan:
+    """Cells of the experiment's tables, and the closure of the runs, stages and captions that they need.
+
+    Raises UserError when a row overrides something that is not a field of the method.
+    """
+    runs: dict[str, Run] = {}
+    cells: list[Cell] = []
+    jobs: list[Captions] = []
+    server: list[tuple[str, str]] = []
+    one_step: list[tuple[str, str]] = []
+    for name in (name for name in tables if name in experiment.tables):
+        for row in tables[name]["rows"]:
+            for part in tables[name]["parts"]:
+                stage, row_runs, reason = _row_runs(experiment, name, tables[name], row, part)
+                runs |= {run.id: run for run in row_runs}
+                cells += _cells(name, row, part, stage, row_runs, reason)
+                draws = DRAWS if DRAWN_METRICS & set(part["metrics"]) else 0
+                for position, run in enumerate(row_runs):
+                    jobs.append(caption_job(experiment, run, stage, part["role"], part["split"], draws))
+                    if position == 0 and row.get("server") and (run.id, stage) not in server:
+                        server.append((run.id, stage))
+                        jobs.append(caption_job(experiment, run, stage, part["role"], "val"))
+                    if position == 0 and row.get("one_step") and part["phase"] == "xe":
+                        one_step.append((run.id, stage))
+                        jobs.append(caption_job(experiment, run, f"{stage}@T1", part["role"], part["split"], steps=1))
+    trainings, captions = _close(experiment, runs, jobs)
+    return Plan(experiment, runs, trainings, captions, tuple(cells), tuple(server), tuple(one_step))
+
+
+def caption_job(
+    experiment: Experiment,
+    run: Run,
+    stage: str,
+    role: Role,
+    split: str,
+    draws: int = 0,
+    steps: int | None = None,
+) -> Captions:
+    """The caption job of ``run``; the train split, which only later stages read, takes ``cascade_steps``."""
+    if run.kind == "teacher":
+        return Captions(run.id, stage, role, split, draws, 0)
+    if steps is None:
+        steps = experiment.training.cascade_steps if split == "train" else run.method.steps
+    return Captions(run.id, stage, role, split, draws, steps)
+
+
+def _row_runs(
+    experiment: Experiment, name: str, table: Mapping[str, Any], row: Mapping[str, Any], part: Mapping[str, Any]
+) -> tuple[str, tuple[Run, ...], str]:
+    """Stage, runs (one per seed) and reason for their absence of a row in one block of columns."""
+    training = experiment.training
+    cascades = {"tables": training.cascades, "ablation": training.ablation_cascades}[table["cascades"]]
+    is_teacher = bool(row.get("teacher"))
+    stage = stage_name(part["phase"], 1 if is_teacher else cascades)
+    if not is_measured(row):
+        return stage, (), ""
+    train_role = part.get("train_role", part["role"])
+    for role in (part["role"], train_role):
+        if role not in experiment.data:
+            return stage, (), f"not run: no data for {role}"
+    epochs = "teacher_rl_epochs" if is_teacher else "rl_epochs"
+    if part["phase"] == "rl" and getattr(training, epochs) == 0:
+        return stage, (), f"not run: training.{epochs} is 0"
+    method = override(experiment.method, row.get("run", {}), f"Table {name}, row '{row['row']}'")
+    runs = [captioner(experiment, method, train_role, seed) for seed in experiment.seeds]
+    return stage, tuple(teacher_of(experiment, run) if is_teacher else run for run in runs), ""
+
+
+def is_measured(row: Mapping[str, Any]) -> bool:
+    """Whether a row of a table is ours to run, rather than another group's to quote."""
+    return "run" in row or bool(row.get("teacher"))
+
+
+def _cells(
+    name: str, row: Mapping[str, Any], part: Mapping[str, Any], stage: str, runs: Iterable[Run], reason: str
+) -> list[Cell]:
+    return [
+        Cell(
+            table=name,
+            group=row.get("group", ""),
+            row=row["row"],
+            column=column_name(part, metric),
+            metric=metric,
+            measured=is_measured(row),
+            runs=tuple(run.id for run in runs),
+            stage=stage,
+            role=part["role"],
+            split=part["split"],
+            references=part["references"],
+            domain=part.get("domain", ""),
+            draws=DRAWS if metric in DRAWN_METRICS else 0,
+            reason=reason,
+        )
+        for metric in part["metrics"]
+    ]
+
+
+def column_name(part: Mapping[str, Any], metric: str) -> str:
+    """``part/metric``, or the metric alone in a table of one block."""
+    return f"{part['id']}/{metric}" if "id" in part else metric
+
+
+def override(method: Method, values: Mapping[str, Any], where: str) -> Method:
+    """``method`` with some values replaced, each in the type of the one that it replaces."""
+    for key in values:
+        if key not in {field.name for field in fields(Method)}:
+            raise UserError(where, f"'{key}' is not a setting of the method", "see experiments/method/paper.yaml")
+    typed = {key: float(value) if isinstance(getattr(method, key), float) else value for key, value in values.items()}
+    return replace(method, **typed)
+
+
+# Identity of a run
+
+
+def captioner(experiment: Experiment, method: Method, role: Role, seed: int) -> Run:
+    """The run that trains a captioner with ``method`` on the train split of ``role``."""
+    return _identified(experiment, Run("", "captioner", method, role, seed))
+
+
+def teacher_of(experiment: Experiment, run: Run) -> Run:
+    """The teacher of a captioner: shared by all that differ only in what a teacher does not have."""
+    own = {name: getattr(run.method, name) for name in _TEACHER_METHOD}
+    return _identified(experiment, Run("", "teacher", replace(experiment.method, **own), run.role, run.seed))
+
+
+def resolved_configuration(experiment: Experiment, run: Run) -> dict[str, Any]:
+    """Everything that decides the weights of ``run``, and nothing else.
+
+    Left out: names and titles, the tables and how many networks they use, the data of roles that it never
+    sees, and how (threads, checkpoints) rather than what is computed.
+    """
+    is_teacher = run.kind == "teacher"
+    method = asdict(run.method)
+    training = asdict(experiment.training)
+    budget = _SHARED_TRAINING + _TEACHER_TRAINING + (() if is_teacher else _CAPTIONER_TRAINING)
+    return {
+        "kind": run.kind,
+        "method": {name: method[name] for name in _TEACHER_METHOD} if is_teacher else method,
+        "model": asdict(experiment.model),
+        "training": {name: training[name] for name in budget},
+        "data": _data_configuration(experiment, run.role),
+        "encoder": _encoder_configuration(experiment, run.role),
+        "seed": run.seed,
+    }
+
+
+def digest(configuration: Mapping[str, Any]) -> str:
+    """The first 8 hex digits of the SHA-256 of the canonical JSON."""
+    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def _data_configuration(experiment: Experiment, role: Role) -> dict[str, Any]:
+    return {key: value for key, value in asdict(experiment.data[role]).items() if key != "title"}
+
+
+def _encoder_configuration(experiment: Experiment, role: Role) -> dict[str, Any] | None:
+    """The encoder learns from the primary train split; imported features have none."""
+    if experiment.data[role].features:
+        return None
+    encoder = {key: value for key, value in asdict(experiment.encoder).items() if key != "threads"}
+    return encoder if role == "primary" else {**encoder, "data": _data_configuration(experiment, "primary")}
+
+
+def _identified(experiment: Experiment, run: Run) -> Run:
+    """``run`` with its id: what differs from the preset, the role, the seed, the digest."""
+    relevant = set(_TEACHER_METHOD) if run.kind == "teacher" else {field.name for field in fields(Method)}
+    preset, own = asdict(experiment.method), asdict(run.method)
+    words = [] if run.kind == "captioner" else ["teacher"]
+    words += [_word(name, own[name]) for name in own if name in relevant and own[name] != preset[name]]
+    words = words or ["rdt"]
+    if run.role != "primary":
+        words.append(run.role)
+    words += [f"s{run.seed}", digest(resolved_configuration(experiment, run))]
+    return replace(run, id="-".join(words))
+
+
+def _word(name: str, value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value).lower()
+    return name + re.sub(r"[^A-Za-z0-9._+]", "_", text)
+
+
+# Closure over what later stages read
+
+
+def _training_needs(
+    experiment: Experiment, run: Run, stage: str
+) -> tuple[tuple[tuple[str, str], ...], tuple[Captions, ...]]:
+    """Earlier (run, stage) and caption jobs that the training of ``stage`` reads."""
+    if run.kind == "teacher":
+        return ((((run.id, "xe"),) if stage == "rl" else ()), ())
+    earlier = {"xe": (), "xe2": ("xe",), "rl": ("xe",), "rl2": ("xe2", "rl")}[stage]
+    captions: list[Captions] = []
+    if stage.endswith("2"):
+        first = stage[:-1]
+        captions += [caption_job(experiment, run, first, run.role, split) for split in ("train", run.method.select_on)]
+    if stage.startswith("rl"):
+        teacher = teacher_of(experiment, run)
+        last = "rl" if experiment.training.teacher_rl_epochs else "xe"
+        captions.append(caption_job(experiment, teacher, last, run.role, "train"))
+    return tuple((run.id, name) for name in earlier), tuple(captions)
+
+
+def _caption_needs(experiment: Experiment, run: Run, job: Captions) -> tuple[Captions, ...]:
+    if run.kind == "teacher" or not job.trained_stage.endswith("2"):
+        return ()
+    first = job.trained_stage[:-1]
+    return (caption_job(experiment, run, first, job.role, job.split, job.draws),)
+
+
+def _close(
+    experiment: Experiment, runs: dict[str, Run], wanted: Iterable[Captions]
+) -> tuple[tuple[tuple[str, str], ...], tuple[Captions, ...]]:
+    """All trainings and caption jobs behind the ``wanted`` ones, inputs first; adds teachers to ``runs``."""
+    trainings: dict[tuple[str, str], None] = {}
+    captions: dict[tuple[str, str, str, str], Captions] = {}
+
+    def train(run: Run, stage: str) -> None:
+        if (run.id, stage) in trainings:
+            return
+        before, read = _training_needs(experiment, run, stage)
+        if run.kind == "captioner" and stage.startswith("rl"):
+            teacher = teacher_of(experiment, run)
+            runs.setdefault(teacher.id, teacher)
+        for name, earlier in before:
+            train(runs[name], earlier)
+        for job in read:
+            caption(job)
+        trainings[run.id, stage] = None
+
+    def caption(job: Captions) -> None:
+        run = runs[job.run]
+        train(run, job.trained_stage)
+        for first in _caption_needs(experiment, run, job):
+            caption(first)
+        key = (job.run, job.stage, job.role, job.split)
+        old = captions.get(key)
+        captions[key] = replace(job, draws=max(job.draws, old.draws if old else 0))
+
+    for job in wanted:
+        caption(job)
+    return tuple(trainings), tuple(captions.values())

@@ -1,0 +1,117 @@
+"""What every stage command shares: its arguments, the experiment and its plan, and the record of the job."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rdt import tracking
+from rdt.config import Experiment
+from rdt.errors import UserError
+from rdt.experiment_file import read
+from rdt.paths import Paths
+from rdt.plan import Plan, Run, load_tables, plan
+from rdt.provenance import write_manifest
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage command at work: what it tracks, and what its manifest will say."""
+
+    track: tracking.Run
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Numbers for the tracking database."""
+        self.track.metrics(values, step)
+
+    def artifact(self, path: Path) -> None:
+        """A file for the tracking database."""
+        self.track.artifact(path)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An experiment with its paths and its plan."""
+
+    experiment: Experiment
+    paths: Paths
+
+    @cached_property
+    def plan(self) -> Plan:
+        return plan(self.experiment, load_tables())
+
+    def run(self, run_id: str) -> Run:
+        """A planned run; UserError when the experiment has none of that id."""
+        if run_id not in self.plan.runs:
+            raise UserError("--run", f"'{run_id}' is not a run of experiment {self.experiment.name}", self._known())
+        return self.plan.runs[run_id]
+
+    def _known(self) -> str:
+        return f"choose one of {', '.join(sorted(self.plan.runs))}"
+
+    @contextmanager
+    def job(
+        self,
+        name: str,
+        code: str,
+        *,
+        output: Path | None = None,
+        run: Run | None = None,
+        stage: str = "",
+        role: str = "",
+        seed: int | None = None,
+        configuration: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Path] | None = None,
+    ) -> Iterator[Job]:
+        """Track a job and, when it succeeds, write the manifest of its ``output``.
+
+        ``code`` is the module that does the work, ``inputs`` the files and folders that it read.
+        """
+        started = time.time()
+        settings = dict(configuration or {})
+        tables = sorted({cell.table for cell in self.plan.cells if run is not None and run.id in cell.runs})
+        role = run.role if run is not None else role or "primary"
+        seed = run.seed if run is not None else seed
+        label = run.id if run is not None else f"{name}-{role}"
+        step = f"{name}-{stage}" if stage else name
+        options = {"code": code, "seed": seed, "role": role, "tables": tables, "resume": True}
+        with tracking.Run(self.paths, label, step, **options) as track:
+            track.params(settings)
+            yield Job(track)
+            if output is not None:
+                manifest = write_manifest(
+                    output,
+                    command=["rdt", *sys.argv[1:]],
+                    configuration=settings,
+                    code=code,
+                    inputs=dict(inputs or {}),
+                    seed=seed,
+                    started=started,
+                    mlflow_run_id=track.mlflow_run_id,
+                    extra={"tracking_job": track.job},
+                )
+                track.artifact(manifest)
+
+
+def stage_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every stage."""
+    parser.add_argument("experiment", help="name of a file in experiments/, or the path of your own")
+    parser.add_argument("--data-root", help="folder that the paths of the experiment's data are relative to")
+
+
+def open_stage(args: argparse.Namespace) -> Stage:
+    """Read and check the experiment file."""
+    experiment = read(args.experiment, args.data_root)
+    return Stage(experiment, Paths(experiment.name))
+
+
+def data_settings(experiment: Experiment, role: str) -> dict[str, Any]:
+    """The settings of one role's data set."""
+    return {"data": asdict(experiment.data[role])}

@@ -1,0 +1,71 @@
+"""Random draws of a training run, keyed by what they are for and not by how many came before.
+
+Every draw is a function of (seed, purpose, epoch, image or step). So a run does not depend on the
+number of workers, resumes exactly, and two rows of a table with the same seed see the same order,
+timesteps and noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Purpose = Literal["order", "image", "coin", "framework", "sample", "encoder", "teacher_row", "replace", "sentence"]
+_PURPOSE: dict[Purpose, int] = {
+    "order": 0,
+    "image": 1,
+    "coin": 2,
+    "framework": 3,
+    "sample": 4,
+    "encoder": 5,
+    "teacher_row": 6,
+    "replace": 7,
+    "sentence": 8,
+}
+
+
+def generator(seed: int, purpose: Purpose, *counter: int) -> np.random.Generator:
+    """A Philox generator at its own place in the key space; ``counter``: up to three integers."""
+    words = [*counter, 0, 0, 0][:3]
+    return np.random.Generator(np.random.Philox(key=[seed, _PURPOSE[purpose]], counter=[0, *words]))
+
+
+def torch_seed(seed: int, purpose: Purpose, *counter: int) -> int:
+    """A seed for a ``torch.Generator`` or ``torch.manual_seed``."""
+    return int(generator(seed, purpose, *counter).integers(2**63))
+
+
+@dataclass(frozen=True)
+class ImageDraw:
+    """What one image needs in one epoch, for its c captions."""
+
+    captions: np.ndarray  # (c,) which of its captions, in which order
+    sentences: np.ndarray  # (c,) which of its K retrieved sentences
+    t: np.ndarray  # (c,) t' ~ U(0, t_max)
+    noise: np.ndarray  # (c, L, b) epsilon of Eq. 1
+
+
+def choose(rng: np.random.Generator, available: int, wanted: int) -> np.ndarray:
+    """``wanted`` of ``available`` items in random order, each at most once more often than another."""
+    rounds = [rng.permutation(available) for _ in range(-(-wanted // available))]
+    return np.concatenate(rounds)[:wanted]
+
+
+def image_draw(
+    seed: int, epoch: int, image_id: int, captions: int, available: int, sentences: int, t_max: float, shape: tuple
+) -> ImageDraw:
+    """Draws of one image: ``captions`` of its ``available`` captions, and as many of its ``sentences``."""
+    rng = generator(seed, "image", epoch, image_id)
+    return ImageDraw(
+        captions=choose(rng, available, captions),
+        sentences=choose(rng, sentences, captions),
+        t=rng.random(captions, dtype=np.float32) * np.float32(t_max),
+        noise=rng.standard_normal((captions, *shape), dtype=np.float32),
+    )
+
+
+def epoch_order(seed: int, epoch: int, images: int) -> np.ndarray:
+    """Order in which an epoch visits the images (n,)."""
+    return generator(seed, "order", epoch).permutation(images)

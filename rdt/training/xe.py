@@ -1,0 +1,115 @@
+"""First-stage training: L = lambda_1 L_XE + lambda_2 L_bit + lambda_3 L_rank, Eq. 13."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rdt.config import Method
+from rdt.data.tokens import valid_mask
+from rdt.diffusion import diffuse, encode_bits, log_snr
+from rdt.losses import (
+    bit_loss,
+    caption_cross_entropy,
+    pairwise_ranking_loss,
+    ranking_loss,
+    top5_quality,
+    total_quality,
+)
+from rdt.model.captioner import Captioner, Context
+from rdt.training.batches import Batch, Split, make_batch
+from rdt.training.draws import generator
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionerXE:
+    """The ``xe`` stage of a captioner; with ``first_cascade`` (one row per train image) the ``xe2`` stage."""
+
+    split: Split
+    method: Method
+    seed: int
+    evaluate: Callable[[Captioner], dict[str, float]]
+    first_cascade: np.ndarray | None = None
+    selected: str = "CIDEr"
+
+    def losses(self, model: Captioner, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
+        """L_XE, L_bit, L_rank and their weighted sum for the images at ``positions``."""
+        method = self.method
+        device = model.codebook.device
+        batch = make_batch(
+            self.split, positions, self.seed, epoch, method.captions_per_image, method.t_max, model.num_bits
+        ).to(device)
+        cascade = cascade_bits(self, model, positions, epoch)
+        context = model.encode(batch.grid, batch.global_, batch.retrieved, batch.retrieved_mask, cascade)
+        coin = generator(self.seed, "coin", epoch, step).random() < method.self_condition
+        x_0 = encode_bits(batch.rows, model.num_bits)
+        hidden = denoise_once(model, batch, x_0, context, coin)
+        return denoising_losses(model, hidden, batch, x_0, method, ranked=cascade is None or method.rank_in_cascade)
+
+
+def denoise_once(model: Captioner, batch: Batch, x_0: Tensor, context: Context, self_condition: bool) -> Tensor:
+    """Noise x_0 as Eq. 1 and denoise it, after a first pass without gradient when ``self_condition``."""
+    snr = log_snr(batch.t)
+    x_t = diffuse(x_0, batch.t, batch.noise)
+    previous = torch.zeros_like(x_t)
+    if self_condition:
+        with torch.no_grad():
+            previous = model.predict(x_t, snr, previous, context)
+    return model.hidden(x_t, snr, previous, context)
+
+
+def denoising_losses(
+    model: Captioner, hidden: Tensor, batch: Batch, x_0: Tensor, method: Method, ranked: bool
+) -> dict[str, Tensor]:
+    """Losses from the decoder's output ``hidden`` (n, L, dim); logits are made at supervised positions only."""
+    valid = valid_mask(batch.rows)
+    supervised = torch.ones_like(valid) if method.supervise_padding else valid
+    logits = model.head(hidden[supervised])
+    expected = model.expected_bits(logits)
+    xe = caption_cross_entropy(logits, batch.rows[supervised], method.label_smoothing)
+    bit = bit_loss(expected, x_0[supervised])
+    total = method.lambda_xe * xe + method.lambda_bit * bit
+    if not (ranked and method.lambda_rank > 0):
+        return {"total": total, "xe": xe, "bit": bit}
+    bits = torch.zeros_like(x_0)
+    bits[supervised] = expected
+    confidence = torch.zeros_like(bits[..., 0])
+    confidence[supervised] = logits.detach().log_softmax(-1).amax(-1)
+    rank = rank_term(bits, confidence, x_0, batch.t, valid, method)
+    return {"total": total + method.lambda_rank * rank, "xe": xe, "bit": bit, "rank": rank}
+
+
+def rank_term(bits: Tensor, confidence: Tensor, x_0: Tensor, t: Tensor, valid: Tensor, method: Method) -> Tensor:
+    """L_rank of Eq. 26 with the method's definition of sentence quality; ``confidence`` (n, L) is the released one's."""
+    thresholds = {"delta_tim": method.delta_tim, "delta_sen": method.delta_sen}
+    shape = {"margin": method.margin, "average": method.average}
+    if method.quality == "mean_bits":
+        return ranking_loss(bits, x_0, t, valid, **thresholds, **shape)
+    return pairwise_ranking_loss(
+        top5_quality(bits, confidence, valid), total_quality(x_0, valid), t, **thresholds, **shape
+    )
+
+
+def cascade_bits(task: CaptionerXE, model: Captioner, positions: np.ndarray, epoch: int) -> Tensor | None:
+    """Bits of the first cascade's captions (n, L, b), words before the end replaced at the method's rate.
+
+    Each of an image's captions gets its own, independently corrupted copy.
+    """
+    if task.first_cascade is None:
+        return None
+    copies = task.method.captions_per_image
+    rows = np.repeat(task.first_cascade[positions], copies, axis=0)
+    for at, image in enumerate(task.split.image_ids[positions]):
+        rng = generator(task.seed, "replace", epoch, int(image))
+        part = rows[at * copies : (at + 1) * copies]
+        corrupt_words(part, task.method.cascade_noise, model.vocab_size, rng)
+    return encode_bits(torch.from_numpy(rows).long().to(model.codebook.device), model.num_bits)
+
+
+def corrupt_words(rows: np.ndarray, rate: float, vocab_size: int, rng: np.random.Generator) -> None:
+    """Replace, in place, words of token rows (n, L) at ``rate`` by random words other than end and UNK."""
+    replaced = (rng.random(rows.shape) < rate) & (rows != 0)
+    rows[replaced] = rng.integers(1, vocab_size - 1, size=int(replaced.sum()))

@@ -1,0 +1,245 @@
+"""Tables built from score files and the paper's numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from rdt.config import TABLES
+from rdt.errors import UserError
+from rdt.paths import Paths
+from rdt.plan import load_tables, plan
+from rdt.tables import (
+    COLUMNS,
+    build_tables,
+    headline,
+    latex_escape,
+    seed_interval,
+    server_zip,
+    to_csv,
+    to_latex,
+    to_markdown,
+    write_tables,
+)
+from tests.test_plan import experiment, runs_of
+
+CIDER = {"rdt": 200.0, "lambda_f1-lambda_e0-lambda_rank0": 190.0}
+
+
+def document(cider: float, drawn: bool = False, words: float = 9.5) -> dict:
+    metrics = {name: 50.0 for name in ("B@1", "B@2", "B@3", "B@4", "M", "R")} | {"C": cider}
+    scope = {"n": 10, "metrics": metrics, "intervals": {"C": [cider - 3, cider + 4]}}
+    return {
+        "scopes": {"c5": scope} | {f"all/{domain}": scope for domain in ("in", "near", "out", "entire")},
+        "not_run": {"S": "not run: needs Java 8-14 and CoreNLP", "c40": "not run: c40 needs 40 references"},
+        "diversity": {"mean": {"D@2": 12.25, "D@3": 24.5, "Voc-u": 33.0}} if drawn else None,
+        "mean_words": words,
+        "mean_words_references": 10.0,
+        "twins": {"pairs": 5, "accuracy": 60.0, "differ": 80.0},
+    }
+
+
+def scores(run: str, stage: str, role: str, split: str) -> dict | None:
+    if stage == "xe@T1":
+        return document(150.0)
+    name = run.split("-s0-")[0].split("-s1-")[0]
+    return document(CIDER.get(name, 100.0) + (5 if "-s1-" in run else 0), drawn=stage.startswith("rl"))
+
+
+@pytest.fixture(scope="module")
+def single():
+    usual = experiment()
+    return plan(replace(usual, training=replace(usual.training, cascades=1)), load_tables())
+
+
+@pytest.fixture(scope="module")
+def tables(single):
+    return {table.name: table for table in build_tables(single, load_tables(), scores)}
+
+
+def lines_of(table) -> dict[tuple[str, str], dict[str, str]]:
+    return {(line["row"], line["column"]): line for line in csv.DictReader(io.StringIO(to_csv(table)))}
+
+
+def test_csv_of_a_measured_cell(tables, single):
+    line = lines_of(tables["II"])["RDT◇", "xe/C"]
+    assert tuple(line) == COLUMNS
+    assert line == {
+        "table": "II",
+        "row": "RDT◇",
+        "column": "xe/C",
+        "paper": "125.9",
+        "ours": "200.0000",
+        "ci_low": "197.0000",
+        "ci_high": "204.0000",
+        "n_seeds": "1",
+        "status": "measured",
+        "run": runs_of(single, "II", "RDT◇", "xe/C")[0] + "/xe",
+    }
+
+
+def test_a_published_number_never_stands_as_ours(tables):
+    for table in tables.values():
+        for line in csv.DictReader(io.StringIO(to_csv(table))):
+            assert (line["ours"] != "") == (line["status"] == "measured") == (line["run"] != "")
+            if line["status"] == "published":
+                assert line["paper"]
+            assert line["status"] in ("measured", "published") or line["status"].startswith("not run: ")
+
+
+def test_reasons_of_cells_that_were_not_run(tables):
+    assert lines_of(tables["II"])["RDT◇", "xe/S"]["status"] == "not run: needs Java 8-14 and CoreNLP"
+    assert lines_of(tables["III"])["RDT◇", "c40/C"]["status"] == "not run: c40 needs 40 references"
+    assert lines_of(tables["IV"])["RDT◇", "novel-near/C"]["ours"] == "200.0000"
+
+
+def test_a_row_that_the_paper_lacks_has_no_paper_number(tables):
+    line = lines_of(tables["II"])["Transformer (teacher)", "rl/C"]
+    assert (line["paper"], line["status"], line["ours"]) == ("", "measured", "100.0000")
+
+
+def test_diversity_is_the_mean_of_the_draws(tables):
+    assert lines_of(tables["V"])["base", "D@2"]["ours"] == "12.2500"
+    assert lines_of(tables["VII"])["RDT◇", "Voc-u"]["ours"] == "33.0000"
+
+
+def test_missing_scores_are_said(single):
+    table = next(t for t in build_tables(single, load_tables(), lambda *_: None) if t.name == "VI")
+    assert {value.status for value in table.values} == {"not run: no scores yet"}
+
+
+def test_mean_and_interval_over_seeds():
+    """Seeds 200 and 205: mean 202.5, s = 3.5355, t(0.975, 1) = 12.706, half-width 12.706 s / sqrt(2) = 31.766."""
+    two = plan(experiment(tables=("VI",), seeds=(0, 1)), load_tables())
+    line = lines_of(build_tables(two, load_tables(), scores)[0])["λ_F=0.75, λ_E=0.55", "C"]
+    assert (line["ours"], line["n_seeds"]) == ("202.5000", "2")
+    assert float(line["ci_low"]) == pytest.approx(202.5 - 31.766, abs=1e-3)
+    assert float(line["ci_high"]) == pytest.approx(202.5 + 31.766, abs=1e-3)
+
+
+def test_interval_by_hand():
+    """1, 2, 3: s = 1, t(0.975, 2) = 4.3027, half-width 4.3027 / sqrt(3)."""
+    assert seed_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 2.48414, 2 + 2.48414), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_keep_the_papers_order(tables, name):
+    rows = [row["row"] for row in load_tables()[name]["rows"]]
+    assert [row for _, row, _, _ in tables[name].rows] == rows
+    text = to_markdown(tables[name])
+    starts = [text.index(f"| {row} |") if f"| {row} |" in text else text.index(f"| *{row}* |") for row in rows]
+    assert starts == sorted(starts)
+
+
+def test_markdown_cells(tables):
+    text = to_markdown(tables["II"])
+    assert "| RDT◇ | 81.2 / **50.0** (-31.2) |" in text
+    assert "125.9 / **200.0** (+74.1)" in text
+    assert "| *EVCAP (CVPR24) [34]* |  |  |  | *41.5* |" in text
+    assert "22.7 / (1) |" in text
+    assert "(1) not run: needs Java 8-14 and CoreNLP" in text
+    assert "– / **100.0** |" in text
+    assert "measured on the embedded scenes, the paper's on photographs" in text
+    assert text.index("**Autoregressive**") < text.index("EVCAP") < text.index("**Non-Autoregressive**")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_markdown_tables_are_rectangular(tables, name):
+    blocks = re.findall(r"(?:^\|.*\n)+", to_markdown(tables[name]), re.MULTILINE)
+    for block in blocks:
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+    wide = sum(len(columns) for _, columns in tables[name].parts) > 9
+    assert len(blocks) == (2 if wide else 1)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_latex_is_well_formed(tables, name):
+    text = to_latex(tables[name])
+    columns = sum(len(columns) for _, columns in tables[name].parts) + 1
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()[1:]
+    for line in body:
+        assert line.endswith(r" \\")
+        assert line.startswith(r"\multicolumn") or len(re.findall(r"(?<!\\)&", line)) == columns - 1
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+    assert text.isascii()
+    for name_ in re.findall(r"\\begin{(\w+)}", text):
+        assert text.count(rf"\begin{{{name_}}}") == text.count(rf"\end{{{name_}}}")
+
+
+def test_latex_escape():
+    assert latex_escape("50 % & a_b#{~}\\") == (r"50 \% \& a\_b\#\{\textasciitilde{}\}\textbackslash{}")
+    assert latex_escape("λ_F=1, δ_tim, RDT◇") == r"$\lambda_{\mathrm{F}}$=1, $\delta_{\mathrm{tim}}$, RDT$\diamond$"
+
+
+def baselines() -> dict:
+    row = dict.fromkeys(("B@1", "B@4", "M", "R"), 40.0)
+    return {
+        "human": row | {"C": 250.0},
+        "retrieved": row | {"C": 80.0},
+        "most_frequent": row | {"C": 20.0},
+    }
+
+
+def test_headline(single, tables):
+    lines = headline(single, list(tables.values()), scores, baselines())
+    assert "RDT◇: CIDEr 200.0 after xe (paper, on photographs: 125.9)" in lines
+    assert any(line.startswith("RDT after xe has 80 % of the human CIDEr (200.0 of 250.0)") for line in lines)
+    assert "Its captions have 9.5 words, the references 10.0 (-5 %)" in lines
+    assert "Its full chain is not worse than a single step: CIDEr 200.0 and 150.0" in lines
+
+
+def test_a_worse_full_chain_is_not_hidden(single):
+    def worse(run, stage, role, split):
+        return document(300.0) if stage == "xe@T1" else scores(run, stage, role, split)
+
+    lines = headline(single, [], worse, None)
+    assert "Its full chain IS WORSE THAN a single step: CIDEr 200.0 and 300.0" in lines
+
+
+def write_results(paths: Paths, run: str, image: object) -> None:
+    for split in ("test", "val"):
+        path = paths.captions(run, "rl", "primary", split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([{"image_id": image, "caption": f"a {split}"}]))
+
+
+def test_everything_is_written(tmp_path, single):
+    paths = Paths("tiny", tmp_path / "results", tmp_path / "reports")
+    for job in single.captions:
+        path = paths.scores(job.run, job.stage, job.role, job.split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(scores(job.run, job.stage, job.role, job.split)))
+    write_results(paths, single.server[0][0], 7)
+    baseline = paths.baselines("primary", "test")
+    baseline.parent.mkdir(parents=True)
+    baseline.write_text(json.dumps(baselines()))
+
+    lines = write_tables(single, load_tables(), paths)
+
+    assert any("80 % of the human" in line for line in lines)
+    names = {path.name for path in paths.tables.iterdir()}
+    assert names == {f"table_{t}.{s}" for t in TABLES for s in ("csv", "md", "tex")} | {"server_RDT.zip"}
+    page = (paths.reports / "README.md").read_text()
+    assert "| primary | human | 40.0 | 40.0 | 40.0 | 40.0 | 250.0 |" in page
+    assert f"| {single.server[0][0]} | xe | 60.0 | 80.0 | 5 |" in page
+    with zipfile.ZipFile(paths.tables / "server_RDT.zip") as archive:
+        content = {name: json.loads(archive.read(name)) for name in archive.namelist()}
+    assert content == {
+        "captions_test2014_RDT_results.json": [{"image_id": 7, "caption": "a test"}],
+        "captions_val2014_RDT_results.json": [{"image_id": 7, "caption": "a val"}],
+    }
+    first = (paths.tables / "server_RDT.zip").read_bytes()
+    assert server_zip(paths, *single.server[0], "RDT") == first
+
+
+def test_the_server_takes_integer_ids_only(tmp_path):
+    paths = Paths("tiny", tmp_path)
+    write_results(paths, "rdt", "seven")
+    with pytest.raises(UserError, match="image id 'seven' is not an integer"):
+        server_zip(paths, "rdt", "rl", "RDT")

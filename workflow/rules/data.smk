@@ -1,0 +1,46 @@
+rule track_init:
+    output:
+        protected_stamp=TRACKING,
+    log:
+        f"{ROOT}/logs/track_init.log",
+    benchmark:
+        f"{ROOT}/benchmarks/track_init.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        rdt("track init EXPERIMENT")
+
+
+rule scenes:
+    output:
+        f"{ROOT}/data/{{role}}/dataset.json",
+        f"{ROOT}/data/{{role}}/layout.npz",
+    params:
+        code=code_digest("rdt.data.scenes.build"),
+        settings=lambda wildcards: setting(data_settings(wildcards.role)),
+    log:
+        f"{ROOT}/logs/scenes_{{role}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/scenes_{{role}}.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        rdt("scenes EXPERIMENT --role {wildcards.role}")
+
+
+rule vocabulary:
+    input:
+        annotations=lambda wildcards: annotations(wildcards.role),
+    output:
+        f"{ROOT}/vocabulary/{{role}}.json",
+    params:
+        code=code_digest("rdt.data.vocabulary"),
+        settings=setting(EXPERIMENT.method.min_count),
+    log:
+        f"{ROOT}/logs/vocabulary_{{role}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/vocabulary_{{role}}.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        rdt("vocabulary EXPERIMENT --role {wildcards.role}")
