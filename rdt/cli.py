@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser(command).parse_args(argv)
         log = args.log
-        return args.run(args) or 0
+        return args.execute(args) or 0
     except UserError as error:
         _record(log)
         print(f"rdt: error: {error}", file=sys.stderr)
@@ -74,7 +74,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         if name == command:
             stage = _load(module, name)
             stage.add_arguments(subparser)
-            subparser.set_defaults(run=stage.run)
+            subparser.set_defaults(execute=stage.run)
     return parser
 
 

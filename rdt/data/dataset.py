@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from PIL import Image as Picture
 
 from rdt.config import Data, Role
 from rdt.errors import UserError
+from rdt.io import read_json
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")
 SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}  # ours -> Karpathy's
@@ -63,19 +63,23 @@ class Dataset:
 
 
 def load_role(role: Role, data: Data, scenes_dir: Path, data_root: Path) -> Dataset:
-    """The data set of ``role``: the embedded scenes in ``scenes_dir``, or files relative to ``data_root``."""
+    """The data set of ``role``: the embedded scenes in ``scenes_dir``, or files relative to ``data_root``.
+
+    With published features (``data.features``) the images themselves need not be there.
+    """
     if data.source == "scenes":
         load = load_nocaps if role == "novel" else load_karpathy
         return load(scenes_dir / "dataset.json", scenes_dir / "images", f"scenes-{role}")
     load = load_nocaps if data.source == "nocaps" else load_karpathy
-    return load(data_root / data.annotations, data_root / data.images, data.title or role)
+    return load(data_root / data.annotations, data_root / data.images, data.title or role, pixels=not data.features)
 
 
-def load_karpathy(annotations: Path, image_root: Path, name: str) -> Dataset:
+def load_karpathy(annotations: Path, image_root: Path, name: str, pixels: bool = True) -> Dataset:
     """Read Karpathy's JSON: ``images[].{filename, filepath?, imgid, cocoid?, split, sentences[].{tokens, raw}}``.
 
-    An image's id is its ``cocoid`` if it has one, else its ``imgid``. Raises ``UserError`` for a file,
-    an image or a split that cannot be used.
+    An image's id is its ``cocoid`` if it has one, else its ``imgid``; ``twin`` is an optional key. Raises
+    ``UserError`` for a file, an image or a split that cannot be used and, if ``pixels`` are to be read,
+    for a missing ``image_root``.
     """
     document = _read(annotations)
     images = tuple(_karpathy_image(annotations, n, entry) for n, entry in enumerate(document["images"]))
@@ -85,11 +89,12 @@ def load_karpathy(annotations: Path, image_root: Path, name: str) -> Dataset:
         if not dataset.split(split):
             raise UserError(annotations, f"split {split!r} has no images", "give every image a split; all three needed")
     _check_twins(annotations, dataset)
-    _check_root(image_root, annotations)
+    if pixels:
+        _check_root(image_root, annotations)
     return dataset
 
 
-def load_nocaps(annotations: Path, image_root: Path, name: str) -> Dataset:
+def load_nocaps(annotations: Path, image_root: Path, name: str, pixels: bool = True) -> Dataset:
     """Read nocaps' JSON: ``images[].{id, file_name, domain}`` and ``annotations[].{image_id, caption}``.
 
     All images are in the split ``test``. Raises ``UserError`` as :func:`load_karpathy` does.
@@ -112,7 +117,8 @@ def load_nocaps(annotations: Path, image_root: Path, name: str) -> Dataset:
         raise UserError(annotations, f"captions for image {min(strangers)}, which is not in 'images'", "remove them")
     if not images:
         raise UserError(annotations, "split 'test' has no images", "give nocaps' validation captions")
-    _check_root(image_root, annotations)
+    if pixels:
+        _check_root(image_root, annotations)
     return Dataset(name, images, image_root)
 
 
@@ -139,13 +145,9 @@ def check_images(dataset: Dataset) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        problem = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise UserError(path, problem, "correct the path of the annotations") from None
-    except ValueError as error:
-        raise UserError(path, f"truncated or not JSON ({error})", "fetch the file again") from None
+    if path.is_dir():
+        raise UserError(path, "is a folder, expected a JSON file", "correct the path of the annotations")
+    document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise UserError(path, "has no list 'images'", "give annotations in Karpathy's or nocaps' format")
     return document
@@ -175,7 +177,9 @@ def _karpathy_image(path: Path, n: int, entry: Any) -> Image:
         captions.append(Caption(tokens, str(sentence.get("raw") or " ".join(tokens))))
     _check_captions(path, image_id, captions)
     folder = entry.get("filepath") or ""
-    return Image(image_id, f"{folder}/{filename}" if folder else filename, split, tuple(captions), twin=entry.get("twin"))
+    return Image(
+        image_id, f"{folder}/{filename}" if folder else filename, split, tuple(captions), twin=entry.get("twin")
+    )
 
 
 def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[int, list[Caption]]) -> Image:

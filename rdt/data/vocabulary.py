@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from rdt.errors import UserError
+from rdt.io import atomic_write_json, read_json
 
 END = "."  # id 0: begin, end and padding at once
 UNKNOWN = "UNK"  # the last id
@@ -59,20 +58,14 @@ class Vocabulary:
 
     def save(self, path: Path) -> None:
         """Write as JSON; a reader never sees half a file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps({"digest": self.digest, "words": self.words}, ensure_ascii=False), encoding="utf-8")
-        os.replace(part, path)
+        atomic_write_json(path, {"digest": self.digest, "words": self.words})
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
         """Read what :meth:`save` wrote. Raises ``UserError`` if it is missing, damaged or altered."""
-        remedy = "build the vocabulary again"
+        document, remedy = read_json(path), "build the vocabulary again"
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
             vocabulary = cls(tuple(document["words"]))
-        except OSError:
-            raise UserError(path, "no such vocabulary file", remedy) from None
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(path, f"not a vocabulary ({error})", remedy) from None
         if vocabulary.digest != document.get("digest"):

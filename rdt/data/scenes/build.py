@@ -7,8 +7,6 @@ that one pair of loaders reads both.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from rdt.data.scenes.grammar import DESCRIPTIVE, PLAINSPOKEN, describe
 from rdt.data.scenes.render import CELL, RENDERED, SIDE, SKETCHED, dominant, render, sample_nuisance
 from rdt.data.scenes.scene import Scene, sample_scene, sample_twins
 from rdt.errors import UserError
+from rdt.io import atomic_folder
 
 SPLITS = ("train", "val", "test")
 TRAIN_CAPTIONS = 5  # of a train or val image; a test image has data.references
@@ -54,15 +53,9 @@ def build_scenes(out: Path, role: Role, data: Data, seed: int) -> None:
     give the same bytes. Raises ``UserError`` for sizes that cannot be built.
     """
     _check(role, data)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        (part / "images").mkdir(parents=True)
-        _write(part, role, data, seed)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with atomic_folder(out) as folder:
+        (folder / "images").mkdir()
+        _write(folder, role, data, seed)
 
 
 def _check(role: Role, data: Data) -> None:

@@ -146,9 +146,9 @@ class _Speaker:
     def noun(self, group: Group, detail: float = 1.0) -> str:
         """A group's noun phrase; ``detail`` scales how readily its attributes are told."""
         adjectives, after = [], ""
-        if group.size in SIZE_WORDS and self.says(0.62 * detail):
+        if group.size in SIZE_WORDS and self.says(0.52 * detail):
             adjectives.append(self.word(SIZE_WORDS[group.size]))
-        if self.says((0.74 if group.texture != "plain" else 0.1) * detail):
+        if self.says((0.68 if group.texture != "plain" else 0.1) * detail):
             texture = self.word(TEXTURE_WORDS[group.texture])
             if texture.startswith("with"):
                 after = f" {texture}"
@@ -190,7 +190,7 @@ class _Speaker:
         link, plural = self.word(RELATIONS[relation]), first.count > 1
         plan = self.pick(("relation", "verb", "pair", "view"), (0.6, 0.14, 0.14, 0.12))
         if plan == "relation":
-            return f"{a} {link} {b}{self.ground(scene, 0.5)}", plural, False
+            return f"{a} {link} {b}{self.ground(scene, 0.42)}", plural, False
         if plan == "verb":
             return f"{a} {self.verb(plural)} {link} {b}{self.ground(scene, 0.25)}", plural, True
         if plan == "pair":
