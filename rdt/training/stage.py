@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import torch
 from torch import nn
 
@@ -165,7 +166,17 @@ def write_outcome(training: Training, outcome: Outcome, config: Mapping[str, obj
     save_weights(training.folder / "raw.safetensors", outcome.raw)
     save_weights(training.folder / "model.safetensors", outcome.ema)
     save_configuration(training.folder, {**config, "best_epoch": outcome.best_epoch, "val_CIDEr": outcome.best_score})
-    atomic_write_text(training.folder / "curves.csv", pd.DataFrame(outcome.history).to_csv(index=False))
+    atomic_write_text(training.folder / "curves.csv", curves(outcome.history))
+
+
+def curves(history: Sequence[Mapping[str, float]]) -> str:
+    """The records of the epochs as CSV; a value that an epoch does not have is left empty."""
+    columns = list(dict.fromkeys(name for record in history for name in record))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -180,7 +191,7 @@ def run(args: argparse.Namespace) -> None:
     stage = open_stage(args)
     experiment, planned = stage.experiment, stage.run(args.run)
     torch.set_num_threads(experiment.training.threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # the same as use_deterministic_algorithms, without its imports
     inputs = open_inputs(experiment, stage.paths, planned.role, planned.role, planned.method.length)
     training = Training(stage, planned, args.stage, inputs)
     settings = resolved_configuration(experiment, planned)

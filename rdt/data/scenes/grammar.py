@@ -68,7 +68,7 @@ GROUNDS = {  # where the objects are
     "sand": ("on the sand", "on a sandy beach", "in the desert"),
     "water": ("on the water", "on the sea", "in rippling water"),
     "brick wall": ("against a brick wall", "in front of a brick wall", "against red bricks"),
-    "night sky": ("in the night sky", "against a dark sky", "among the stars"),
+    "night sky": ("in the night sky", "against a dark sky", "in the sky at night"),
     "wooden floor": ("on a wooden floor", "on wooden planks", "on brown boards"),
     "snow": ("in the snow", "on white snow", "on snowy ground"),
 }
@@ -146,9 +146,9 @@ class _Speaker:
     def noun(self, group: Group, detail: float = 1.0) -> str:
         """A group's noun phrase; ``detail`` scales how readily its attributes are told."""
         adjectives, after = [], ""
-        if group.size in SIZE_WORDS and self.says(0.52 * detail):
+        if group.size in SIZE_WORDS and self.says(0.48 * detail):
             adjectives.append(self.word(SIZE_WORDS[group.size]))
-        if self.says((0.68 if group.texture != "plain" else 0.1) * detail):
+        if self.says((0.64 if group.texture != "plain" else 0.1) * detail):
             texture = self.word(TEXTURE_WORDS[group.texture])
             if texture.startswith("with"):
                 after = f" {texture}"
@@ -188,20 +188,20 @@ class _Speaker:
             relation = "near"
         a, b = self.noun(first), self.noun(second)
         link, plural = self.word(RELATIONS[relation]), first.count > 1
-        plan = self.pick(("relation", "verb", "pair", "view"), (0.6, 0.14, 0.14, 0.12))
+        plan = self.pick(("relation", "verb", "pair", "view"), (0.64, 0.1, 0.14, 0.12))
         if plan == "relation":
-            return f"{a} {link} {b}{self.ground(scene, 0.42)}", plural, False
+            return f"{a} {link} {b}{self.ground(scene, 0.35)}", plural, False
         if plan == "verb":
             return f"{a} {self.verb(plural)} {link} {b}{self.ground(scene, 0.25)}", plural, True
         if plan == "pair":
-            return f"{a} and {b}{self.ground(scene, 0.8)}", plural, False
+            return f"{a} and {b}{self.ground(scene, 0.7)}", plural, False
         return f"{self.word(VIEWS[scene.background])} with {a} and {b}", False, False
 
     def _three(self, scene: Scene) -> tuple[str, bool, bool]:
-        left, middle, right = (self.noun(group, 0.72) for group in scene.row)
+        left, middle, right = (self.noun(group, 0.65) for group in scene.row)
         plan = self.pick(("between", "sides", "list", "view"), (0.64, 0.12, 0.14, 0.1))
         if plan == "between":
-            return f"{middle} between {left} and {right}{self.ground(scene, 0.4)}", False, False
+            return f"{middle} between {left} and {right}{self.ground(scene, 0.3)}", False, False
         if plan == "sides":
             return f"{left} and {right} on either side of {middle}", False, False
         if plan == "list":

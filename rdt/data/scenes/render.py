@@ -66,12 +66,14 @@ def sample_nuisance(rng: np.random.Generator) -> Nuisance:
 
 def place(scene: Scene, nuisance: Nuisance) -> list[np.ndarray]:
     """Centres of the objects of each group, (count, 2) in pixels, all inside the picture."""
+    overlap = scene.layout in ("front", "behind")
     centres = []
     for i, (group, anchor) in enumerate(zip(scene.groups, _anchors(scene), strict=True)):
         diameter = DIAMETER[group.size]
         slack = (3, 16) if len(scene.groups) == 3 else (4, 4)
         offsets = _offsets(group.count, upright=scene.layout in ("left", "right")) * diameter
-        points = anchor + nuisance.shift[i] * slack + offsets + nuisance.nudge[i, : group.count] * 1.5
+        # Two that overlap move together, or a shift could part them.
+        points = anchor + nuisance.shift[0 if overlap else i] * slack + offsets + nuisance.nudge[i, : group.count] * 1.5
         low, high = diameter / 2 + 2, SIDE - diameter / 2 - 2
         centres.append(points + np.maximum(low - points.min(axis=0), 0) - np.maximum(points.max(axis=0) - high, 0))
     return centres
@@ -87,7 +89,7 @@ def _anchors(scene: Scene) -> list[tuple[float, float]]:
         x = {group: 20 + 36 * k for k, group in enumerate(scene.row)}
         return [(x[group], middle) for group in scene.groups]
     first, second = (DIAMETER[group.size] for group in scene.groups)
-    d = 0.27 * (first + second) / 2 if scene.layout in ("front", "behind") else 28
+    d = 0.225 * (first + second) / 2 if scene.layout in ("front", "behind") else 28
     dx, dy = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1), "front": (1, 1), "behind": (1, 1)}[
         scene.layout
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -92,22 +93,32 @@ def is_valid(scene: Scene) -> bool:
 
 def sample_scene(rng: np.random.Generator, kinds: tuple[str, ...], required: tuple[str, ...] = ()) -> Scene:
     """A valid scene of ``kinds``; with ``required``, of at least one of those and at least one other."""
+    # Only the groups are drawn again where they do not fit: the shares of what holds them stay as they are.
+    n = _pick(rng, (1, 2, 3), (0.0, 0.85, 0.15) if required else (0.28, 0.6, 0.12))
+    background = _pick(rng, BACKGROUNDS)
+    layout = _pick(rng, LAYOUTS[n], (0.2, 0.2, 0.2, 0.2, 0.1, 0.1) if n == 2 else None)
     while True:
-        n = int(rng.choice(3, p=(0.2, 0.62, 0.18))) + 1
-        groups = tuple(
-            Group(
-                kind=str(rng.choice(kinds)),
-                color=str(rng.choice(COLORS)),
-                texture=str(rng.choice(TEXTURES, p=(0.4, 0.2, 0.2, 0.2))),
-                size=str(rng.choice(SIZES)),
-                count=int(rng.choice(COUNTS, p=(0.7, 0.17, 0.13))),
-            )
-            for _ in range(n)
-        )
-        scene = Scene(str(rng.choice(BACKGROUNDS)), str(rng.choice(LAYOUTS[n])), groups)
-        of_required = sum(group.kind in required for group in groups)
+        scene = Scene(background, layout, tuple(_sample_group(rng, kinds) for _ in range(n)))
+        of_required = sum(group.kind in required for group in scene.groups)
         if is_valid(scene) and (not required or 0 < of_required < n):
             return scene
+
+
+def _sample_group(rng: np.random.Generator, kinds: tuple[str, ...]) -> Group:
+    return Group(
+        kind=_pick(rng, kinds),
+        color=_pick(rng, COLORS),
+        texture=_pick(rng, TEXTURES, (0.4, 0.2, 0.2, 0.2)),
+        size=_pick(rng, SIZES),
+        count=_pick(rng, COUNTS, (0.6, 0.22, 0.18)),
+    )
+
+
+def _pick(rng: np.random.Generator, values: tuple[Any, ...], weights: tuple[float, ...] | None = None) -> Any:
+    """One of ``values``, all equally likely unless ``weights`` (of sum 1) say otherwise."""
+    if weights is None:
+        return values[int(rng.integers(len(values)))]
+    return values[int(np.searchsorted(np.cumsum(weights), rng.random(), side="right").clip(max=len(values) - 1))]
 
 
 def twins(scene: Scene, attribute: str, kinds: tuple[str, ...]) -> Iterator[Scene]:
