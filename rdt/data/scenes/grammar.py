@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -121,7 +122,7 @@ class _Speaker:
     def says(self, probability: float) -> bool:
         return self.rng.random() < probability
 
-    def pick(self, forms: Sequence, weights: Sequence[float]):
+    def pick(self, forms: Sequence[Any], weights: Sequence[float]) -> Any:
         """One of ``forms``; the weights sum to 1."""
         u = self.rng.random()
         for form, weight in zip(forms, weights, strict=True):
@@ -130,10 +131,12 @@ class _Speaker:
                 return form
         return forms[-1]
 
-    def word(self, forms: Sequence):
+    def word(self, forms: Sequence[Any]) -> Any:
+        """One of ``forms`` as this role's speakers prefer."""
         return self.pick(forms, self.speech.ranks[len(forms)])
 
-    def agreed(self, forms: Sequence):
+    def agreed(self, forms: Sequence[Any]) -> Any:
+        """One of ``forms``, nearly always the first."""
         return self.pick(forms, STEADY[len(forms)])
 
     def sentence(self, scene: Scene) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,7 +162,9 @@ def _draw(
     shown[y0:y1, x0:x1][np.maximum(outline, fill) > 0.5] = label
 
 
-def _masks(kind: str, side: int, outline: float, to_mask) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _masks(
+    kind: str, side: int, outline: float, to_mask: Callable[[Polygon], list[tuple[float, float]]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coverage in [0, 1] of the silhouette grown by the outline, of its inside, and of the marks."""
     shape = SHAPES[kind]
     layers = [Image.new("L", (side * OVERSAMPLING,) * 2) for _ in range(3)]
