@@ -1,11 +1,11 @@
-include: "workflow/rules/common.smk"
-
-
 rule all:
     input:
-        rules_of_all(),
+        lambda wildcards: files_of_all(),
+    message:
+        "all tables are written"
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/training.smk"

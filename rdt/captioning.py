@@ -15,15 +15,17 @@ from torch import Tensor, nn
 from rdt.config import Method
 from rdt.data.vocabulary import Vocabulary
 from rdt.diffusion import count_oov, decode_bits, encode_bits, sample
+from rdt.errors import UserError
 from rdt.inputs import Inputs, caption_rows, open_inputs
 from rdt.io import atomic_write_json
 from rdt.model.captioner import Captioner
+from rdt.model.networks import build, configuration
 from rdt.model.teacher import Teacher
-from rdt.model.weights import build, check_configuration, configuration, load_weights
 from rdt.plan import Captions
 from rdt.stages import Stage, open_stage, stage_arguments
 from rdt.training.batches import Split, sentence_input
 from rdt.training.draws import choose, generator, torch_seed
+from rdt.weights import check_configuration, load_weights
 
 IMAGES_PER_BATCH = 64
 FIRST = 0  # the retrieved sentence of rank 1 conditions an ordinary caption
@@ -105,9 +107,7 @@ def decode(model: Captioner, bits: Tensor, vocabulary: Vocabulary, method: Metho
 
 def write_results(path: Path, image_ids: Sequence[int], captions: Sequence[str]) -> None:
     """A COCO results file."""
-    records = [
-        {"image_id": int(image), "caption": caption} for image, caption in zip(image_ids, captions, strict=True)
-    ]
+    records = [{"image_id": int(image), "caption": caption} for image, caption in zip(image_ids, captions, strict=True)]
     atomic_write_json(path, records)
 
 
@@ -123,6 +123,9 @@ def run(args: argparse.Namespace) -> None:
     stage = open_stage(args)
     run = stage.run(args.run)
     jobs = [job for job in stage.plan.captions if (job.run, job.trained_stage) == (args.run, args.stage)]
+    if not jobs:
+        known = ", ".join(sorted({job.trained_stage for job in stage.plan.captions if job.run == args.run}))
+        raise UserError("--stage", f"no table needs captions of '{args.stage}' of run {args.run}", f"choose {known}")
     torch.set_num_threads(stage.experiment.training.threads)
     inputs = {"weights": stage.paths.stage(args.run, args.stage)}
     folder = stage.paths.captions(run.id, args.stage, "", "").parent
@@ -134,7 +137,9 @@ def run(args: argparse.Namespace) -> None:
             facts = write_captions(stage, job, inputs, model)
             rate = facts["images"] / (time.monotonic() - started)
             name = f"{job.stage}-{job.role}-{job.split}"
-            track.metrics({f"{name}/{key}": value for key, value in facts.items()} | {f"{name}/images_per_second": rate})
+            track.metrics(
+                {f"{name}/{key}": value for key, value in facts.items()} | {f"{name}/images_per_second": rate}
+            )
 
 
 def load_network(stage: Stage, inputs: Inputs, run_id: str, trained_stage: str) -> nn.Module:

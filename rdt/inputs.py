@@ -74,8 +74,13 @@ def open_inputs(experiment: Experiment, paths: Paths, role: Role, trained_on: Ro
 
 
 def read_captions(path: Path) -> dict[int, str]:
-    """A COCO results file as image id -> caption."""
-    return {int(record["image_id"]): record["caption"] for record in read_json(path)}
+    """A COCO results file as image id -> caption; UserError when it is not one."""
+    records = read_json(path)
+    try:
+        return {int(record["image_id"]): str(record["caption"]) for record in records}
+    except (KeyError, TypeError, ValueError):
+        problem = 'not a results file: expected a list of {"image_id": ..., "caption": ...}'
+        raise UserError(path, problem, "caption this split again") from None
 
 
 def caption_rows(path: Path, image_ids: Sequence[int], vocabulary: Vocabulary, length: int) -> np.ndarray:

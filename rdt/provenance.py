@@ -24,8 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = "manifest.json"
 VERSIONS = ("torch", "numpy", "faiss-cpu", "pycocoevalcap", "safetensors", "mlflow", "snakemake")
 
-# Modules that decide where a result is written, how it is reported and how mistakes are told, but not
-# what it is: a change in them makes nothing stale. (What the configuration says is recorded by itself.)
+# Modules that decide where a result is written, how it is reported and how mistakes are told, or that
+# only pass names on, but not what a result is: a change in them makes nothing stale. (What the
+# configuration says is recorded by itself.)
 BYSTANDERS = frozenset(
     f"rdt{name}"
     for name in (
@@ -35,6 +36,9 @@ BYSTANDERS = frozenset(
         ".errors",
         ".experiment_file",
         ".io",
+        ".lazy",
+        ".metrics",
+        ".model",
         ".paths",
         ".plan",
         ".provenance",

@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 
 from rdt.errors import UserError
+from rdt.features.store import read_arrays
 
 POOL_WORDS = 20  # words of a caption that count for its identity
 
@@ -59,8 +60,11 @@ def build_pool(texts: Sequence[str], vectors: np.ndarray, images: Sequence[int])
 def retrieve(pool: Pool, queries: np.ndarray, image_ids: Sequence[int], k: int, exclude_own: bool) -> Retrieved:
     """The ``k`` captions nearest to each image's global vector ``queries`` (n, E).
 
-    Raises UserError when the pool is too small to give ``k`` captions.
+    Raises UserError when the pool is too small to give ``k`` captions, or of another space.
     """
+    if queries.shape[1] != pool.vectors.shape[1]:
+        problem = f"global vectors of dimension {queries.shape[1]}, but those of the pool have {pool.vectors.shape[1]}"
+        raise UserError("retrieved sentences", problem, "take the features of both data sets from the same encoder")
     owned = dict.fromkeys(image_ids, 0)
     if exclude_own:
         for images in pool.owners:
@@ -100,12 +104,8 @@ def write_retrieved(folder: Path, pool: Pool, image_ids: Sequence[int], found: R
 
 def read_retrieved(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Image ids (n,) and the rows (n, K) of the pool retrieved for them, best first."""
-    path = folder / "retrieved.npz"
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["image_ids"], arrays["rows"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(path, f"cannot be read ({error})", "build the index again") from error
+    arrays = read_arrays(folder / "retrieved.npz", ("image_ids", "rows"), "build the index again")
+    return arrays["image_ids"], arrays["rows"]
 
 
 def read_pool_texts(folder: Path) -> list[str]:

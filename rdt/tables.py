@@ -32,6 +32,16 @@ from rdt.stages import open_stage, stage_arguments
 PUBLISHED = Path(__file__).parent.parent / "reports" / "published"
 COLUMNS = ("table", "row", "column", "paper", "ours", "ci_low", "ci_high", "n_seeds", "status", "run")
 WIDE = 9  # a Markdown table of more metrics than this is cut at its parts
+PHASES = {"xe": "cross-entropy", "rl": "CIDEr optimisation"}
+METRIC_NAMES = {
+    "B@": "B@n: BLEU-n",
+    "M": "M: METEOR",
+    "R": "R: ROUGE-L",
+    "C": "C: CIDEr",
+    "S": "S: SPICE",
+    "D@": "D@n: distinct n-grams per generated word",
+    "Voc-u": "Voc-u: share of the vocabulary that is used",
+}
 
 
 @dataclass(frozen=True)
@@ -110,19 +120,40 @@ def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], score: Sco
             for part in definition["parts"]
         )
         values = tuple(fill(cell, published.get((cell.row, cell.column), ""), score) for cell in cells)
-        notes = (*definition.get("notes", ()), *data_note(plan.experiment), interval_note(values))
+        notes = (
+            metric_note(values),
+            *definition.get("notes", ()),
+            data_note(plan.experiment, values),
+            *cascade_note(plan.experiment, definition["cascades"]),
+            interval_note(values),
+        )
         built.append(Table(name, definition["title"], notes, parts, values))
     return built
 
 
-def data_note(experiment: Experiment) -> tuple[str, ...]:
-    """What ours was measured on, where that is not what the paper used."""
-    if all(data.source != "scenes" for data in experiment.data.values()):
-        return ()
-    return (
-        "Ours is measured on the embedded scenes, the paper's on photographs: compare differences between rows, "
-        "not levels.",
-    )
+def metric_note(values: Sequence[Value]) -> str:
+    """What the metrics of a table are called in full."""
+    used = dict.fromkeys(value.cell.metric.rstrip("0123456789") for value in values)
+    return f"{', '.join(METRIC_NAMES[metric] for metric in used)}; all times 100."
+
+
+def data_note(experiment: Experiment, values: Sequence[Value]) -> str:
+    """What ours was measured on, and how that compares with the paper's."""
+    roles = [role for role in dict.fromkeys(value.cell.role for value in values) if role in experiment.data]
+    sets = ", ".join(f"{experiment.data[role].title or experiment.data[role].source} ({role})" for role in roles)
+    if any(experiment.data[role].source == "scenes" for role in roles):
+        return (
+            f"Ours is measured on rendered images: {sets}. The paper's numbers are about photographs: "
+            "compare differences between rows, not levels."
+        )
+    return f"Ours is measured on: {sets}."
+
+
+def cascade_note(experiment: Experiment, cascades: str) -> tuple[str, ...]:
+    """A note where the networks of a table are not cascaded as the paper's are."""
+    training = experiment.training
+    single = {"tables": training.cascades, "ablation": training.ablation_cascades}[cascades] == 1
+    return ("Ours is one network; the paper's are two in cascade.",) if single else ()
 
 
 def interval_note(values: Sequence[Value]) -> str:
@@ -199,11 +230,13 @@ def to_markdown(table: Table) -> str:
     wide = sum(len(columns) for _, columns in table.parts) > WIDE
     blocks = [[part] for part in table.parts] if wide else [list(table.parts)]
     lines = [f"# Table {table.name}. {table.title}", ""]
-    lines += ["Measured rows: paper / **ours** (difference). *Italic rows*: quoted as published, not run here."]
+    quoted = any(not value.cell.measured for value in table.values)
+    legend = " *Italic rows*: quoted as published, not run here." if quoted else ""
+    lines += [f"Measured rows: paper / **ours** (difference).{legend}"]
     for block in blocks:
         lines += ["", *_markdown_block(table, block, reasons, headed=wide)]
-    lines += [""] + [f"({number}) {reason}" for reason, number in reasons.items()]
-    lines += ["", *(f"- {note}" for note in table.notes)]
+    footnotes = [f"({number}) {reason}" for reason, number in reasons.items()]
+    lines += ["", *(f"- {note}" for note in (*footnotes, *table.notes))]
     return "\n".join(lines) + "\n"
 
 
@@ -286,7 +319,8 @@ def to_latex(table: Table) -> str:
         r"\usepackage{booktabs,graphicx}",
         r"\begin{document}",
         r"\begin{table}",
-        rf"\caption{{Table {table.name} of the paper. {latex_escape(table.title)}.}}",
+        rf"\renewcommand{{\thetable}}{{{table.name}}}",
+        rf"\caption{{{latex_escape(table.title)}.}}",
         r"\centering",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
@@ -320,19 +354,25 @@ def _latex_parts(table: Table) -> list[str]:
 def _latex_row(row: str, measured: bool, values: Sequence[Value], reasons: dict[str, int]) -> list[str]:
     name = latex_escape(row)
     if not measured:
-        return [" & ".join([name, *(value.paper for value in values)]) + r" \\"]
-    ours, differences = [], []
-    for value in values:
-        if value.ours is None:
-            ours.append(f"({reasons.setdefault(value.status, len(reasons) + 1)})")
-        else:
-            ours.append(rf"\textbf{{{value.ours:.1f}}}")
-        differences.append("" if value.difference is None else f"${value.difference:+.1f}$")
-    return [
-        " & ".join([f"{name}, paper", *(value.paper or "--" for value in values)]) + r" \\",
-        " & ".join([r"\quad ours", *ours]) + r" \\",
-        " & ".join([r"\quad difference", *differences]) + r" \\",
+        return [_latex_line(name, [value.paper for value in values])]
+    ours = [
+        f"({reasons.setdefault(value.status, len(reasons) + 1)})"
+        if value.ours is None
+        else rf"\textbf{{{value.ours:.1f}}}"
+        for value in values
     ]
+    if not any(value.paper for value in values):
+        return [_latex_line(f"{name}, ours", ours)]
+    differences = ["" if value.difference is None else f"${value.difference:+.1f}$" for value in values]
+    return [
+        _latex_line(f"{name}, paper", [value.paper or "--" for value in values]),
+        _latex_line(r"\quad ours", ours),
+        *([_latex_line(r"\quad difference", differences)] if any(differences) else []),
+    ]
+
+
+def _latex_line(name: str, texts: Sequence[str]) -> str:
+    return " & ".join([name, *texts]) + r" \\"
 
 
 # The online server
@@ -361,20 +401,24 @@ def server_zip(paths: Paths, run: str, stage: str, name: str) -> bytes:
 
 def headline(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mapping[str, Any] | None) -> list[str]:
     """The lines printed at the end of a run: RDT's CIDEr, against the paper, SCD-Net, humans and one step."""
-    lines = []
-    for table in tables:
-        if table.name == "II":
-            lines += [
-                f"{row}: CIDEr {value.ours:.1f} after {value.cell.stage}"
-                + (f" (paper, on photographs: {value.paper})" if value.paper else "")
-                for _, row, measured, values in table.rows
-                if measured
-                for value in values.values()
-                if value.cell.metric == "C" and value.ours is not None
-            ]
+    photographs = ", on photographs" if plan.experiment.data["primary"].source == "scenes" else ""
+    lines = [
+        f"{row}: CIDEr {value.ours:.1f} after {phase(value.cell.stage)}"
+        + (f" (paper{photographs}: {value.paper})" if value.paper else "")
+        for table in tables
+        if table.name == "II"
+        for _, row, _, values in table.rows
+        for value in values.values()
+        if value.cell.metric == "C" and value.ours is not None
+    ]
     for run, stage in plan.one_step:
         lines += _against_baselines(score, run, stage, baselines)
     return lines
+
+
+def phase(stage: str) -> str:
+    """The name of what a stage trains for: xe and xe2 cross-entropy, rl and rl2 CIDEr optimisation."""
+    return PHASES[stage[:2]]
 
 
 def _against_baselines(score: Score, run: str, stage: str, baselines: Mapping[str, Any] | None) -> list[str]:
@@ -385,10 +429,11 @@ def _against_baselines(score: Score, run: str, stage: str, baselines: Mapping[st
     lines = []
     if baselines and "human" in baselines:
         human = baselines["human"]["C"]
+        share = f"{100 * cider / human:.0f} % of the human CIDEr ({cider:.1f} of {human:.1f})"
+        others = [baselines[name]["C"] for name in ("retrieved", "most_frequent")]
         lines.append(
-            f"RDT after {stage} has {100 * cider / human:.0f} % of the human CIDEr ({cider:.1f} of {human:.1f}); "
-            f"the retrieved sentence alone has {baselines['retrieved']['C']:.1f}, "
-            f"the most frequent train caption {baselines['most_frequent']['C']:.1f}"
+            f"RDT after {phase(stage)} has {share}; the retrieved sentence alone has {others[0]:.1f}, "
+            f"the most frequent train caption {others[1]:.1f}"
         )
     words, wanted = document["mean_words"], document["mean_words_references"]
     longer = 100 * (words / wanted - 1)
@@ -402,23 +447,58 @@ def _against_baselines(score: Score, run: str, stage: str, baselines: Mapping[st
 
 
 def twin_lines(plan: Plan, score: Score) -> list[str]:
-    """Markdown table of twin accuracy of each network that has a score on the primary test split."""
+    """Markdown table of twin accuracy of each network that has a score on the primary test split.
+
+    A network that several rows share is named by the first of them.
+    """
+    rows: dict[tuple[str, str], str] = {}
+    for cell in plan.cells:
+        for run in cell.runs:
+            rows.setdefault((run, cell.stage), f"{cell.table}: {cell.row}")
     lines = []
-    for run, stage in dict.fromkeys((run, cell.stage) for cell in plan.cells for run in cell.runs):
+    for (run, stage), row in rows.items():
         document = score(run, stage, "primary", "test")
         if document and document["twins"]:
             twins = document["twins"]
-            lines.append(f"| {run} | {stage} | {twins['accuracy']:.1f} | {twins['differ']:.1f} | {twins['pairs']} |")
+            numbers = f"{twins['accuracy']:.1f} | {twins['differ']:.1f} | {twins['pairs']}"
+            lines.append(f"| {row} | {phase(stage)} | {numbers} | {run}/{stage} |")
     if not lines:
         return []
-    return ["| Run | Stage | Twin accuracy, % | Captions differ, % | Pairs |", "|---|---|---|---|---|", *lines]
+    return ["| Row | After | Accuracy, % | Captions differ, % | Pairs | Run |", "|---|---|---|---|---|---|", *lines]
 
 
-def summary(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page ``README.md`` beside the tables; ``baselines`` by role."""
+def encoder_lines(probe: Mapping[str, Any] | None) -> list[str]:
+    """What the encoder's features tell: retrieval recall, and a linear probe of the attributes in each grid cell."""
+    if probe is None:
+        return []
+    recall = ", ".join(f"{value:.1f} % at {name.partition('@')[2]}" for name, value in probe["recall"].items())
+    lines = ["", "## What the encoder sees", ""]
+    lines += [f"Test images that find one of their own captions among those of all {probe['images']}: {recall}.", ""]
+    lines += ["Attributes of the object in a grid cell, read from the cell's features by a linear classifier:", ""]
+    lines += ["| Attribute | Accuracy, % | Most frequent value, % |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {cell['probe']:.1f} | {cell['most_frequent']:.1f} |" for name, cell in probe["cells"].items()
+    ]
+    return lines
+
+
+def summary(
+    plan: Plan,
+    tables: Sequence[Table],
+    score: Score,
+    baselines: Mapping[str, Mapping[str, Any]],
+    probe: Mapping[str, Any] | None = None,
+) -> str:
+    """The page ``README.md`` beside the tables; ``baselines`` by role, ``probe`` of the encoder if there is one."""
     name = plan.experiment.name
     lines = [f"# Experiment {name}: the paper's tables", "", "Paper and ours side by side:", ""]
-    lines += [f"- [Table {t.name}](tables/table_{t.name}.md): {t.title} ({_counts(t)})" for t in tables]
+    lines += [
+        f"- [Table {t.name}](tables/table_{t.name}.md): {t.title} ({_counts(t)}; "
+        f"[CSV](tables/table_{t.name}.csv), [LaTeX](tables/table_{t.name}.tex))"
+        for t in tables
+    ]
+    if plan.server:
+        lines += ["- [server_RDT.zip](tables/server_RDT.zip): captions in the form that the COCO test server takes"]
     lines += ["", "## In short", ""]
     lines += [f"- {line}" for line in headline(plan, tables, score, baselines.get("primary"))]
     lines += ["", "## What captions are worth without a captioner", ""]
@@ -439,6 +519,7 @@ def summary(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mappin
             "",
             *twins,
         ]
+    lines += encoder_lines(probe)
     return "\n".join(lines) + "\n"
 
 
@@ -452,8 +533,8 @@ _BASELINES = {
 def _counts(table: Table) -> str:
     statuses = [value.status for value in table.values if value.status]
     measured, published = statuses.count("measured"), statuses.count("published")
-    not_run = len(statuses) - measured - published
-    return f"{measured} cells measured, {published} quoted" + (f", {not_run} not run" if not_run else "")
+    counts = {"measured": measured, "quoted": published, "not run": len(statuses) - measured - published}
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths: Paths) -> list[str]:
@@ -466,7 +547,9 @@ def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths
     for run, stage in plan.server:
         atomic_write_bytes(paths.tables / "server_RDT.zip", server_zip(paths, run, stage, "RDT"))
     baselines = read_baselines(paths, plan.experiment.data)
-    atomic_write_text(paths.reports / "README.md", summary(plan, tables, score, baselines))
+    found = paths.encoder / "probe.json"
+    probe = read_json(found) if found.exists() else None
+    atomic_write_text(paths.reports / "README.md", summary(plan, tables, score, baselines, probe))
     return headline(plan, tables, score, baselines.get("primary"))
 
 

@@ -124,10 +124,18 @@ def test_doctor_names_the_command_that_mends_it(monkeypatch, capsys):
     assert out.count("python -m pip install -r requirements.lock") == 1
 
 
-def test_track_flush_without_anything_to_send(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("", "Runs: mlflow ui --backend-store-uri sqlite:///results/smoke/mlflow.db\n"),
+        ("http://tracking:5000", "Runs: http://tracking:5000\n"),
+    ],
+)
+def test_track_flush_without_anything_to_send_says_where_to_look(capsys, monkeypatch, tmp_path, uri, expected):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert cli.main(["track", "flush", "smoke"]) == 0
-    assert capsys.readouterr().err == "all records are delivered\n"
+    assert capsys.readouterr().out == expected
 
 
 def test_a_user_error_reads_as_one_sentence():

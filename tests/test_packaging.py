@@ -117,7 +117,7 @@ def test_a_bare_snakemake_finds_the_profile_and_reruns_for_params_but_not_for_co
     first = snakemake(SNAKEFILE)
     assert "profiles/default" in first and "echo one" not in first
     assert "Nothing to be done" in snakemake(SNAKEFILE.replace("echo one", "echo  one"))
-    assert "Params have changed" in snakemake(SNAKEFILE.replace("digest=1", "digest=2"), "--dry-run")
+    assert "params have changed" in snakemake(SNAKEFILE.replace("digest=1", "digest=2"), "--dry-run")
 
 
 def test_the_ci_check_wants_all_tables_with_numbers(tmp_path):

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from rdt.config import TABLES
+from rdt.config import TABLES, Data
 from rdt.errors import UserError
 from rdt.paths import Paths
 from rdt.plan import load_tables, plan
@@ -145,8 +145,26 @@ def test_markdown_cells(tables):
     assert "22.7 / (1) |" in text
     assert "(1) not run: needs Java 8-14 and CoreNLP" in text
     assert "– / **100.0** |" in text
-    assert "measured on the embedded scenes, the paper's on photographs" in text
+    assert "- Ours is measured on rendered images: scenes (primary). The paper's numbers are about photographs" in text
+    assert "- B@n: BLEU-n, M: METEOR, R: ROUGE-L, C: CIDEr, S: SPICE; all times 100." in text
     assert text.index("**Autoregressive**") < text.index("EVCAP") < text.index("**Non-Autoregressive**")
+
+
+def test_notes_say_what_ours_is(tables, single):
+    assert "Italic rows" in to_markdown(tables["VII"]) and "Italic rows" not in to_markdown(tables["VI"])
+    assert "Ours is one network; the paper's are two in cascade." in tables["VI"].notes
+    assert "Novel scenes" not in to_markdown(tables["VI"])
+    cascaded = replace(single.experiment, training=replace(single.experiment.training, cascades=2))
+    table = build_tables(plan(cascaded, load_tables()), load_tables(), scores)[0]
+    assert (table.name, [note for note in table.notes if "cascade" in note]) == ("II", [])
+
+
+def test_real_data_are_named_and_not_called_rendered(single):
+    data = {"primary": Data(source="karpathy", title="Flickr8k", annotations="a.json", images="i")}
+    real = plan(replace(single.experiment, data=data, tables=("II",)), load_tables())
+    (table,) = build_tables(real, load_tables(), scores)
+    assert "Ours is measured on: Flickr8k (primary)." in table.notes
+    assert "RDT◇: CIDEr 200.0 after cross-entropy (paper: 125.9)" in headline(real, [table], scores, None)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -168,8 +186,16 @@ def test_latex_is_well_formed(tables, name):
         assert line.startswith(r"\multicolumn") or len(re.findall(r"(?<!\\)&", line)) == columns - 1
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
     assert text.isascii()
+    assert rf"\renewcommand{{\thetable}}{{{name}}}" in text
     for name_ in re.findall(r"\\begin{(\w+)}", text):
         assert text.count(rf"\begin{{{name_}}}") == text.count(rf"\end{{{name_}}}")
+
+
+def test_latex_has_no_lines_for_numbers_that_the_paper_lacks(tables):
+    text = to_latex(tables["II"])
+    assert text.count("Transformer (teacher)") == 2  # the row and the note
+    assert "Transformer (teacher), ours & " in text and r"RDT$\diamond$, paper & 81.2 & " in text
+    assert text.count(r"\quad difference") == 2
 
 
 def test_latex_escape():
@@ -188,8 +214,11 @@ def baselines() -> dict:
 
 def test_headline(single, tables):
     lines = headline(single, list(tables.values()), scores, baselines())
-    assert "RDT◇: CIDEr 200.0 after xe (paper, on photographs: 125.9)" in lines
-    assert any(line.startswith("RDT after xe has 80 % of the human CIDEr (200.0 of 250.0)") for line in lines)
+    assert "RDT◇: CIDEr 200.0 after cross-entropy (paper, on photographs: 125.9)" in lines
+    assert "Transformer (teacher): CIDEr 100.0 after CIDEr optimisation" in lines
+    assert any(
+        line.startswith("RDT after cross-entropy has 80 % of the human CIDEr (200.0 of 250.0)") for line in lines
+    )
     assert "Its captions have 9.5 words, the references 10.0 (-5 %)" in lines
     assert "Its full chain is not worse than a single step: CIDEr 200.0 and 150.0" in lines
 
@@ -200,6 +229,13 @@ def test_a_worse_full_chain_is_not_hidden(single):
 
     lines = headline(single, [], worse, None)
     assert "Its full chain IS WORSE THAN a single step: CIDEr 200.0 and 300.0" in lines
+
+
+PROBE = {
+    "recall": {"recall@1": 61.5, "recall@5": 90.0},
+    "images": 50,
+    "cells": {"kind": {"probe": 88.12, "most_frequent": 12.5}},
+}
 
 
 def write_results(paths: Paths, run: str, image: object) -> None:
@@ -220,6 +256,10 @@ def test_everything_is_written(tmp_path, single):
     baseline.parent.mkdir(parents=True)
     baseline.write_text(json.dumps(baselines()))
 
+    probe = paths.encoder / "probe.json"
+    probe.parent.mkdir()
+    probe.write_text(json.dumps(PROBE))
+
     lines = write_tables(single, load_tables(), paths)
 
     assert any("80 % of the human" in line for line in lines)
@@ -227,7 +267,10 @@ def test_everything_is_written(tmp_path, single):
     assert names == {f"table_{t}.{s}" for t in TABLES for s in ("csv", "md", "tex")} | {"server_RDT.zip"}
     page = (paths.reports / "README.md").read_text()
     assert "| primary | human | 40.0 | 40.0 | 40.0 | 40.0 | 250.0 |" in page
-    assert f"| {single.server[0][0]} | xe | 60.0 | 80.0 | 5 |" in page
+    assert f"| II: RDT◇ | cross-entropy | 60.0 | 80.0 | 5 | {single.server[0][0]}/xe |" in page
+    assert "after CIDEr optimisation (32 measured, 4 not run; [CSV](tables/table_V.csv)" in page
+    assert "[CSV](tables/table_II.csv)" in page and "among those of all 50: 61.5 % at 1, 90.0 % at 5." in page
+    assert "| kind | 88.1 | 12.5 |" in page
     with zipfile.ZipFile(paths.tables / "server_RDT.zip") as archive:
         content = {name: json.loads(archive.read(name)) for name in archive.namelist()}
     assert content == {

@@ -22,7 +22,5 @@ def run(args: argparse.Namespace) -> None:
     stage = open_stage(args)
     folder = stage.paths.scenes(args.role)
     settings = data_settings(stage.experiment, args.role)
-    with stage.job(
-        "scenes", "rdt.data.scenes.build", output=folder, role=args.role, seed=SEED, configuration=settings
-    ):
+    with stage.job("scenes", "rdt.data.scenes.build", output=folder, role=args.role, seed=SEED, configuration=settings):
         build_scenes(folder, args.role, stage.experiment.data[args.role], SEED)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rdt.config import Encoder
-from rdt.data.dataset import Dataset, Image, open_image
+from rdt.data.dataset import Dataset
 from rdt.data.vocabulary import Vocabulary
-from rdt.features.two_tower import TEXT_LENGTH, TwoTower
+from rdt.features.encode import as_input, caption_ids, encode_captions, encode_images, read_images, recall
+from rdt.features.two_tower import TwoTower
 from rdt.inputs import annotation_inputs, open_dataset
-from rdt.model.weights import load_weights, save_weights
 from rdt.provenance import code_digest
 from rdt.stages import open_stage, stage_arguments
 from rdt.training.draws import generator
 from rdt.training.loop import Budget, fit
 from rdt.training.schedule import cosine
+from rdt.weights import save_weights
 
 CODE = __name__
 SHIFT = 4  # pixels: an image is moved by up to so many, its border repeated
@@ -29,26 +28,6 @@ BRIGHTNESS = 0.15  # and its brightness scaled by up to so much
 WARMUP_SHARE = 0.05
 CLIP_VALUE = 1.0
 SEED = 0  # one encoder for all runs: features are data, not a part of a row
-
-
-def read_images(dataset: Dataset, images: Sequence[Image], size: int) -> Tensor:
-    """Pixels (n, size, size, 3) uint8; UserError naming a file that is missing or damaged."""
-    pixels = [np.asarray(open_image(dataset.image_root / image.path).resize((size, size))) for image in images]
-    return torch.from_numpy(np.stack(pixels))
-
-
-def caption_ids(captions: Sequence[Sequence[str]], vocabulary: Vocabulary) -> Tensor:
-    """Word ids (n, TEXT_LENGTH), 0 at padding."""
-    ids = np.zeros((len(captions), TEXT_LENGTH), dtype=np.int64)
-    for row, tokens in zip(ids, captions, strict=True):
-        words = vocabulary.encode(tokens)[:TEXT_LENGTH]
-        row[: len(words)] = words
-    return torch.from_numpy(ids)
-
-
-def as_input(pixels: Tensor) -> Tensor:
-    """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 in [0, 1], channels last in memory."""
-    return pixels.permute(0, 3, 1, 2).float().div(255)
 
 
 def augment(pixels: Tensor, image_ids: np.ndarray, epoch: int) -> Tensor:
@@ -108,29 +87,6 @@ class Contrast:
         return recall(image, encode_captions(model, self.val.ids), self.val.first)
 
 
-@torch.no_grad()
-def encode_images(model: TwoTower, pixels: Tensor, batch: int = 128) -> tuple[Tensor, Tensor]:
-    """Pixels (n, S, S, 3) -> grid (n, 49, D) and global (n, E)."""
-    outputs = [
-        model.image(as_input(part).contiguous(memory_format=torch.channels_last)) for part in pixels.split(batch)
-    ]
-    return torch.cat([grid for grid, _ in outputs]), torch.cat([image for _, image in outputs])
-
-
-@torch.no_grad()
-def encode_captions(model: TwoTower, ids: Tensor, batch: int = 1024) -> Tensor:
-    """Word ids (m, TEXT_LENGTH) -> global (m, E)."""
-    return torch.cat([model.text(part)[1] for part in ids.split(batch)])
-
-
-def recall(images: Tensor, captions: Tensor, first: np.ndarray) -> dict[str, float]:
-    """Percent of images with one of their own captions among the nearest 1, 5 and 10."""
-    similarity = nn.functional.normalize(images, dim=-1) @ nn.functional.normalize(captions, dim=-1).T
-    owner = torch.from_numpy(np.repeat(np.arange(len(images)), np.diff(first)))
-    hit = owner[similarity.topk(10, dim=1).indices] == torch.arange(len(images))[:, None]
-    return {f"recall@{k}": 100 * hit[:, :k].any(dim=1).float().mean().item() for k in (1, 5, 10)}
-
-
 def budget(encoder: Encoder, images: int) -> Budget:
     """Adam with a cosine, and no moving average: it would part from the batch statistics."""
     total = encoder.epochs * max(1, images // encoder.images_per_step)
@@ -145,13 +101,6 @@ def budget(encoder: Encoder, images: int) -> Budget:
         checkpoint_seconds=60,
         seed=SEED,
     )
-
-
-def load_encoder(folder: Path, vocabulary: Vocabulary, width: int) -> TwoTower:
-    """The trained encoder, in evaluation mode."""
-    model = TwoTower(vocabulary.size, width).to(memory_format=torch.channels_last)
-    load_weights(folder / "model.safetensors", model)
-    return model.eval()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,8 @@ import torch
 from rdt.config import ROLES, Encoder
 from rdt.data.dataset import Dataset, Image
 from rdt.data.vocabulary import Vocabulary
-from rdt.errors import UserError
-from rdt.features.encoder import caption_ids, encode_captions, encode_images, load_encoder, read_images
-from rdt.features.store import GRID_CELLS, StoreWriter, check_features
+from rdt.features.encode import caption_ids, encode_captions, encode_images, load_encoder, read_images
+from rdt.features.store import GRID_CELLS, StoreWriter, check_features, read_arrays
 from rdt.features.two_tower import TwoTower
 from rdt.inputs import annotation_inputs, open_dataset
 from rdt.io import atomic_folder
@@ -45,42 +43,40 @@ def import_published(dataset: Dataset, folder: Path, features: Path, caption_fea
     naming the file that is missing, damaged, of another shape or not finite.
     """
     images = dataset.images
-    first = read_published(features / f"{images[0].id}.npz")
-    grid_dim, dim = first["features"].shape[-1], first["g_feature"].shape[-1]
+    first = features / f"{images[0].id}.npz"
+    grid, vector = _image_arrays(first, None, None)
+    grid_dim, dim = grid.shape[1], vector.shape[1]
     owners = [image.id for image in images for _ in image.captions]
     writer = StoreWriter(folder, [image.id for image in images], owners, grid_dim, dim)
     row = 0
     for at, image in enumerate(images):
-        path = features / f"{image.id}.npz"
-        arrays = read_published(path)
-        check_features(path, arrays["features"], (GRID_CELLS, grid_dim))
-        check_features(path, arrays["g_feature"], (1, dim))
-        writer.grid[at], writer.global_[at] = arrays["features"], arrays["g_feature"][0]
+        writer.grid[at], writer.global_[at : at + 1] = _image_arrays(features / f"{image.id}.npz", grid_dim, dim)
         row = _import_captions(writer, row, image, caption_features, dim)
     writer.flush()
 
 
+def _image_arrays(path: Path, grid_dim: int | None, dim: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Grid (49, D) as the store keeps it, in float16, and global vector (1, E) of one published file."""
+    arrays = read_published(path, "features", "g_feature")
+    check_features(path, arrays["features"], (GRID_CELLS, grid_dim))
+    check_features(path, arrays["g_feature"], (1, dim))
+    with np.errstate(over="ignore"):
+        grid = arrays["features"].astype(np.float16)
+    check_features(path, grid, grid.shape, "finite in float16 (at most 65504)")
+    return grid, arrays["g_feature"]
+
+
 def _import_captions(writer: StoreWriter, row: int, image: Image, folder: Path, dim: int) -> int:
     path = folder / f"{image.id}.npz"
-    vectors = read_published(path)["g_feature"]
+    vectors = read_published(path, "g_feature")["g_feature"]
     check_features(path, vectors, (len(image.captions), dim))
     writer.caption_global[row : row + len(vectors)] = vectors
     return row + len(vectors)
 
 
-def read_published(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of one published file."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            content = dict(arrays)
-    except FileNotFoundError:
-        raise UserError(path, "the feature file does not exist", "fetch or extract it; nothing is put in its place") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(path, f"not a readable .npz file ({error})", "fetch or extract it again") from error
-    missing = {"g_feature"} - set(content)
-    if missing:
-        raise UserError(path, f"no array {', '.join(missing)}", "expected the published layout: features, g_feature")
-    return content
+def read_published(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """The arrays ``names`` of one published file."""
+    return read_arrays(path, names, "fetch or extract it; nothing is put in its place")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

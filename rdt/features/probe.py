@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rdt.data.dataset import Image
-from rdt.features.encoder import recall
+from rdt.features.encode import recall
 from rdt.features.store import FeatureStore
 from rdt.inputs import open_dataset
 from rdt.io import atomic_write_json

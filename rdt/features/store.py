@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +15,7 @@ from rdt.errors import UserError
 
 GRID_CELLS = 49
 ARRAYS = ("image_ids", "grid", "global", "caption_image", "caption_global")
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)  # what numpy raises
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class FeatureStore:
             path = folder / f"{name}.npy"
             try:
                 arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
-            except (OSError, ValueError) as error:
+            except UNREADABLE as error:
                 raise UserError(path, f"not a readable array ({error})", "extract the features again") from error
         store = cls(folder, *arrays)
         n, m = len(store.image_ids), len(store.caption_image)
@@ -69,16 +73,33 @@ class FeatureStore:
         return np.asarray(self.caption_image)[order], order
 
 
-def check_features(name: str | Path, array: np.ndarray, shape: tuple[int | None, ...]) -> None:
-    """UserError naming the file when ``array`` is not of ``shape`` (None: any size) or not finite."""
-    if array.ndim != len(shape) or any(
-        want not in (None, have) for want, have in zip(shape, array.shape, strict=True)
-    ):
+def read_arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarray]:
+    """The arrays ``names`` of an ``.npz`` file; UserError when it is missing, damaged or lacks one."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            missing = next((name for name in names if name not in arrays), None)
+            content = {name: arrays[name] for name in names if name != missing}
+    except FileNotFoundError:
+        raise UserError(path, "the file does not exist", remedy) from None
+    except UNREADABLE as error:
+        raise UserError(path, f"not a readable .npz file ({error})", remedy) from error
+    if missing is not None:
+        raise UserError(path, f"no array '{missing}', expected {', '.join(names)}", remedy)
+    return content
+
+
+def check_features(
+    name: str | Path, array: np.ndarray, shape: tuple[int | None, ...], finite: str = "finite (NaN or infinity)"
+) -> None:
+    """UserError naming the file when ``array`` is not of ``shape`` (None: any size) or not ``finite``."""
+    if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
         wanted = " x ".join("any" if size is None else str(size) for size in shape)
         found = " x ".join(map(str, array.shape)) or "a scalar"
         raise UserError(name, f"features of shape {found}, expected {wanted}", "extract them again")
+    if array.dtype.kind not in "fiu":
+        raise UserError(name, f"features of type {array.dtype}, expected numbers", "extract them again")
     if not np.isfinite(array).all():
-        raise UserError(name, "features that are not finite (NaN or infinity)", "extract them again")
+        raise UserError(name, f"features that are not {finite}", "extract them again")
 
 
 class StoreWriter:

@@ -79,8 +79,9 @@ def fit(
 ) -> Outcome:
     """Train ``model`` from ``checkpoint`` if there is one; ``log`` receives each epoch's record.
 
-    ``identity`` says which configuration, vocabulary and code the checkpoint belongs to. Raises
-    UserError when the checkpoint is another configuration's or vocabulary's.
+    ``identity`` says which configuration, vocabulary, inputs and code the checkpoint belongs to. Raises
+    UserError when the checkpoint is another configuration's or vocabulary's; with other inputs or code
+    training starts anew.
     """
     state = _State(model, budget)
     state.restore(checkpoint, identity)
@@ -225,7 +226,9 @@ class _State:
         atomic_write_bytes(path, buffer.getbuffer())
 
     def restore(self, path: Path, identity: Mapping[str, str]) -> None:
-        """Continue from ``path`` if it exists and was written by the same code."""
+        """Continue from ``path`` if it exists and is of the same code and inputs."""
+        for leftover in path.parent.glob(".*.partial"):  # of a training that was killed while it wrote
+            leftover.unlink(missing_ok=True)
         content = read_checkpoint(path, identity)
         if content is None:
             return
@@ -242,7 +245,7 @@ _SCALARS = ("epoch", "step_in_epoch", "sums", "history", "best_score", "best_epo
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] | None:
-    """The checkpoint at ``path``; None when there is none or other code wrote it (training starts anew)."""
+    """The checkpoint at ``path``; None when there is none, or one of other code or inputs (training starts anew)."""
     if not path.exists():
         return None
     remedy = f"delete {path} to train from the beginning"
@@ -253,11 +256,9 @@ def read_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] |
         raise UserError(path, f"not a readable checkpoint ({type(error).__name__})", remedy) from error
     for key in ("configuration", "vocabulary"):
         if found.get(key) != identity[key]:
-            raise UserError(
-                path, f"a checkpoint of another {key} ({found.get(key)}, expected {identity[key]})", remedy
-            )
+            raise UserError(path, f"a checkpoint of another {key} ({found.get(key)}, expected {identity[key]})", remedy)
     if found != dict(identity):
-        print(f"{path}: written by other code; training starts from the beginning", file=sys.stderr)
+        print(f"{path}: of other code or inputs; training starts from the beginning", file=sys.stderr)
         return None
     return content
 

@@ -16,10 +16,10 @@ from rdt.captioning import Sampling, decode, denoise_captions, sentence_ranks, t
 from rdt.inputs import Inputs, annotation_inputs, caption_rows, open_inputs
 from rdt.io import atomic_write_text
 from rdt.model.captioner import Captioner
+from rdt.model.networks import build, configuration
 from rdt.model.teacher import Teacher
-from rdt.model.weights import build, configuration, load_weights, save_configuration, save_weights
-from rdt.plan import Captions, Run, resolved_configuration
-from rdt.provenance import code_digest
+from rdt.plan import Captions, Run, digest, resolved_configuration
+from rdt.provenance import code_digest, recorded_digest
 from rdt.stages import Stage, open_stage, stage_arguments
 from rdt.training.batches import Split
 from rdt.training.draws import torch_seed
@@ -29,6 +29,7 @@ from rdt.training.schedule import cosine, noam
 from rdt.training.selection import Selection
 from rdt.training.teacher import TeacherRL, TeacherXE
 from rdt.training.xe import CaptionerXE
+from rdt.weights import check_configuration, load_weights, save_configuration, save_weights
 
 CODE = __name__
 
@@ -154,10 +155,13 @@ def network(training: Training) -> nn.Module:
     """The network to start from: new for ``xe`` and ``xe2``; for ``rl`` the raw weights of the earlier stage."""
     run, experiment, inputs = training.run, training.stage.experiment, training.inputs
     torch.manual_seed(torch_seed(run.seed, "framework"))
-    model = build(experiment, run, training.name, inputs.vocabulary.size, inputs.grid_dim, inputs.global_dim)
+    dims = (inputs.grid_dim, inputs.global_dim)
+    model = build(experiment, run, training.name, inputs.vocabulary.size, *dims)
     if training.is_rl:
         earlier = training.name.replace("rl", "xe")
-        load_weights(training.stage.paths.stage(run.id, earlier) / "raw.safetensors", model)
+        folder = training.stage.paths.stage(run.id, earlier)
+        check_configuration(folder, configuration(experiment, run, earlier, inputs.vocabulary, *dims))
+        load_weights(folder / "raw.safetensors", model)
     return model
 
 
@@ -208,6 +212,7 @@ def run(args: argparse.Namespace) -> None:
         identity = {
             "configuration": f"{planned.id}/{args.stage}",
             "vocabulary": inputs.vocabulary.digest,
+            "inputs": digest({name: recorded_digest(path) for name, path in training.files().items()}),
             "code": code_digest(CODE),
         }
         checkpoint = training.folder / "checkpoint.pt"
@@ -217,4 +222,4 @@ def run(args: argparse.Namespace) -> None:
         )
         write_outcome(training, outcome, config)
         job.artifact(training.folder / "curves.csv")
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)  # a job that outlived its workflow may have ended first

@@ -24,6 +24,7 @@ from rdt.model.captioner import Captioner, Context
 from rdt.training.batches import Batch, Split, make_batch
 from rdt.training.draws import generator
 
+
 @dataclass(frozen=True, kw_only=True)
 class CaptionerXE:
     """The ``xe`` stage of a captioner; with ``first_cascade`` (one row per train image) the ``xe2`` stage."""
@@ -83,7 +84,7 @@ def denoising_losses(
 
 
 def rank_term(bits: Tensor, confidence: Tensor, x_0: Tensor, t: Tensor, valid: Tensor, method: Method) -> Tensor:
-    """L_rank of Eq. 26 with the method's definition of sentence quality; ``confidence`` (n, L) is the released one's."""
+    """L_rank of Eq. 26 with the method's definition of quality; ``confidence`` (n, L) is for the released one."""
     thresholds = {"delta_tim": method.delta_tim, "delta_sen": method.delta_sen}
     shape = {"margin": method.margin, "average": method.average}
     if method.quality == "mean_bits":

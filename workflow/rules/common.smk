@@ -1,5 +1,7 @@
-import json
+# What the rules share: the experiment and its plan, and functions that name files and settings.
+import fcntl
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +10,8 @@ from rdt.config import check_data, load_experiment
 from rdt.errors import UserError
 from rdt.paths import Paths
 from rdt.plan import digest, load_tables, plan, resolved_configuration
-from rdt.provenance import code_digest, file_digest
+from rdt.provenance import code_digest
 
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 ENVIRONMENT = "../../environment.yml"
 
 
@@ -31,23 +32,48 @@ except UserError as error:
 
 PATHS = Paths(EXPERIMENT.name)
 ROOT = PATHS.root.as_posix()
-ROLES = list(EXPERIMENT.data)
-TRAINED_ROLES = [role for role in ("primary", "secondary") if role in ROLES]
-TABLES = list(EXPERIMENT.tables)
 TRACKING = f"{ROOT}/tracking.json"
+
+
+# Held while jobs run. Unlike Snakemake's own lock, which the profile turns off, the system takes it back
+# from a process that was killed: the same command then goes on, without --unlock.
+CLAIM = []
+
+
+def claim():
+    """Stop if another snakemake is at work on this experiment in this folder."""
+    path = PATHS.root / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    CLAIM.append(path.open("w"))
+    try:
+        fcntl.flock(CLAIM[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        problem = f"another snakemake is at work on experiment {EXPERIMENT.name} in this folder"
+        stop(UserError(path, problem, "wait until it has ended, or stop it"))
+
+
+onstart:
+    # not in a job that Snakemake runs in a process of its own
+    if workflow.exec_mode.name == "DEFAULT":
+        claim()
 
 
 wildcard_constraints:
     role="primary|secondary|novel",
     stage="xe|xe2|rl|rl2",
     run="[^/]+",
-    table="[IVX]+",
 
 
 def rdt(command):
     """Shell command of a stage: the rule's name goes to the tracking database, all output to the log."""
-    root = f" --data-root {config['data_root']}" if "data_root" in config else ""
-    return f"RDT_RULE={{rule}} python -m rdt {command.replace('EXPERIMENT', NAME + root)} > {{log}} 2>&1"
+    arguments = shlex.quote(NAME)
+    if "data_root" in config:
+        arguments += f" --data-root {shlex.quote(str(config['data_root']))}"
+    rule_name, _, options = command.partition(" EXPERIMENT")
+    return (
+        f"RDT_RULE={rule_name.replace(' ', '_')} "
+        f"python -m rdt {rule_name} {arguments}{options} > {{log}} 2>&1"
+    )
 
 
 def setting(*values):
@@ -57,7 +83,11 @@ def setting(*values):
 
 def data_settings(role):
     """Everything about a role's data set but its title."""
-    return {key: value for key, value in asdict(EXPERIMENT.data[role]).items() if key != "title"}
+    return {
+        key: value
+        for key, value in asdict(EXPERIMENT.data[role]).items()
+        if key != "title"
+    }
 
 
 def annotations(role):
@@ -77,22 +107,120 @@ def store(role):
 def weights(run, stage):
     """The weights and configuration of a trained network."""
     folder = PATHS.stage(run, stage).as_posix()
-    return [f"{folder}/{name}" for name in ("model.safetensors", "raw.safetensors", "config.json")]
+    return [
+        f"{folder}/{name}"
+        for name in ("model.safetensors", "raw.safetensors", "config.json")
+    ]
 
 
 def caption_jobs(run, stage):
     """Everything that one trained network captions."""
-    return [job for job in PLAN.captions if (job.run, job.trained_stage) == (run, stage)]
+    return [
+        job for job in PLAN.captions if (job.run, job.trained_stage) == (run, stage)
+    ]
 
 
-def rules_of_all():
-    return [*rules_of_tables(), (PATHS.reports / "README.md").as_posix(), *probe_files()]
+def captions_done(job):
+    """The manifest of the folder that a caption job fills: written last, it stands for its files."""
+    return (
+        PATHS.captions(job.run, job.trained_stage, "", "")
+        .with_name("manifest.json")
+        .as_posix()
+    )
 
 
-def rules_of_tables():
-    return [f"{PATHS.tables.as_posix()}/table_{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")]
+def pool_role(role):
+    """Whose train captions are retrieved for the images of a role."""
+    return "primary" if role == "novel" else role
+
+
+# Inputs of the rules, by wildcards
+
+
+def feature_inputs(wildcards):
+    """The annotations and, unless published features are imported, the encoder."""
+    if EXPERIMENT.data[wildcards.role].features:
+        return annotations(wildcards.role)
+    return [
+        *annotations(wildcards.role),
+        f"{ROOT}/encoder/model.safetensors",
+        f"{ROOT}/vocabulary/primary.json",
+    ]
+
+
+def training_inputs(wildcards):
+    """Data of the run's role, the earlier stages, and the captions that this stage reads."""
+    role = PLAN.runs[wildcards.run].role
+    earlier, captions = PLAN.inputs(wildcards.run, wildcards.stage)
+    return [
+        *annotations(role),
+        *store(role),
+        f"{ROOT}/vocabulary/{role}.json",
+        f"{ROOT}/index/{role}/retrieved.npz",
+        *[path for run, stage in earlier for path in weights(run, stage)],
+        *[captions_done(job) for job in captions],
+    ]
+
+
+def caption_inputs(wildcards):
+    """The network, the features of what it captions, and the first network's captions for a second one."""
+    jobs = caption_jobs(wildcards.run, wildcards.stage)
+    roles = sorted({job.role for job in jobs})
+    return [
+        *weights(wildcards.run, wildcards.stage),
+        f"{ROOT}/vocabulary/{PLAN.runs[wildcards.run].role}.json",
+        *[path for role in roles for path in [*annotations(role), *store(role)]],
+        *[f"{ROOT}/index/{role}/retrieved.npz" for role in roles],
+        *sorted(
+            {captions_done(first) for job in jobs for first in PLAN.caption_inputs(job)}
+        ),
+    ]
+
+
+def score_inputs(wildcards):
+    """The captions of every network that the tables score on this role."""
+    jobs = [
+        job
+        for job in PLAN.captions
+        if (job.role, job.split) == (wildcards.role, "test")
+    ]
+    return [
+        *annotations(wildcards.role),
+        *annotations(pool_role(wildcards.role)),
+        f"{ROOT}/index/{wildcards.role}/retrieved.npz",
+        *[
+            f"{ROOT}/vocabulary/{role}.json"
+            for role in sorted({PLAN.runs[job.run].role for job in jobs})
+        ],
+        *sorted({captions_done(job) for job in jobs}),
+    ]
+
+
+# What an experiment ends in
+
+
+def table_files(kind):
+    """The tables in one format: csv, md or tex."""
+    return [
+        f"{PATHS.tables.as_posix()}/table_{name}.{kind}" for name in EXPERIMENT.tables
+    ]
+
+
+def server_archive():
+    """What the online test server takes, if a table of the experiment asks for it."""
+    return [f"{PATHS.tables.as_posix()}/server_RDT.zip"] if PLAN.server else []
 
 
 def probe_files():
-    """What the encoder's features tell; there is nothing to say of imported ones."""
-    return [] if EXPERIMENT.data["primary"].source != "scenes" else [f"{ROOT}/encoder/probe.json"]
+    """What the encoder's features tell; imported ones are not probed."""
+    return (
+        [f"{ROOT}/encoder/probe.json"]
+        if EXPERIMENT.data["primary"].source == "scenes"
+        else []
+    )
+
+
+def files_of_all():
+    """All tables, and the page about them."""
+    tables = [path for kind in ("csv", "md", "tex") for path in table_files(kind)]
+    return [*tables, (PATHS.reports / "README.md").as_posix()]

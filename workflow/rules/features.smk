@@ -1,35 +1,21 @@
-def pool_role(role):
-    """Whose train captions are retrieved for the images of a role."""
-    return "primary" if role == "novel" else role
-
-
-def feature_inputs(wildcards):
-    """The annotations and, unless published features are imported, the encoder."""
-    if EXPERIMENT.data[wildcards.role].features:
-        return annotations(wildcards.role)
-    return [
-        *annotations(wildcards.role),
-        f"{ROOT}/encoder/model.safetensors",
-        f"{ROOT}/vocabulary/primary.json",
-    ]
-
-
 rule encoder:
     input:
         annotations=annotations("primary"),
         vocabulary=f"{ROOT}/vocabulary/primary.json",
     output:
         f"{ROOT}/encoder/model.safetensors",
-    params:
-        code=code_digest("rdt.features.encoder"),
-        settings=setting(asdict(EXPERIMENT.encoder)),
-    threads: EXPERIMENT.encoder.threads
     log:
         f"{ROOT}/logs/encoder.log",
     benchmark:
         f"{ROOT}/benchmarks/encoder.tsv"
     conda:
         ENVIRONMENT
+    threads: EXPERIMENT.encoder.threads
+    params:
+        code=code_digest("rdt.features.encoder"),
+        settings=setting(asdict(EXPERIMENT.encoder)),
+    message:
+        "train the encoder"
     shell:
         rdt("encoder EXPERIMENT")
 
@@ -38,17 +24,22 @@ rule features:
     input:
         feature_inputs,
     output:
-        expand(f"{ROOT}/features/{{{{role}}}}/{{name}}.npy", name=[Path(path).stem for path in store("primary")]),
-    params:
-        code=code_digest("rdt.features.extract"),
-        settings=lambda wildcards: setting(data_settings(wildcards.role)),
-    threads: EXPERIMENT.encoder.threads
+        expand(
+            f"{ROOT}/features/{{{{role}}}}/{{name}}.npy",
+            name=[Path(path).stem for path in store("primary")],
+        ),
     log:
         f"{ROOT}/logs/features_{{role}}.log",
     benchmark:
         f"{ROOT}/benchmarks/features_{{role}}.tsv"
     conda:
         ENVIRONMENT
+    threads: EXPERIMENT.encoder.threads
+    params:
+        code=code_digest("rdt.features.extract"),
+        settings=lambda wildcards: setting(data_settings(wildcards.role)),
+    message:
+        "features of {wildcards.role}"
     shell:
         rdt("features EXPERIMENT --role {wildcards.role}")
 
@@ -59,14 +50,16 @@ rule probe:
         layout=f"{ROOT}/data/primary/layout.npz",
     output:
         f"{ROOT}/encoder/probe.json",
-    params:
-        code=code_digest("rdt.features.probe"),
     log:
         f"{ROOT}/logs/probe.log",
     benchmark:
         f"{ROOT}/benchmarks/probe.tsv"
     conda:
         ENVIRONMENT
+    params:
+        code=code_digest("rdt.features.probe"),
+    message:
+        "probe the features"
     shell:
         rdt("probe EXPERIMENT")
 
@@ -78,14 +71,16 @@ rule index:
     output:
         f"{ROOT}/index/{{role}}/retrieved.npz",
         f"{ROOT}/index/{{role}}/pool.txt",
-    params:
-        code=code_digest("rdt.commands.index"),
-        settings=setting(EXPERIMENT.method.retrieved, EXPERIMENT.method.exclude_own),
     log:
         f"{ROOT}/logs/index_{{role}}.log",
     benchmark:
         f"{ROOT}/benchmarks/index_{{role}}.tsv"
     conda:
         ENVIRONMENT
+    params:
+        code=code_digest("rdt.commands.index"),
+        settings=setting(EXPERIMENT.method.retrieved, EXPERIMENT.method.exclude_own),
+    message:
+        "retrieve sentences for {wildcards.role}"
     shell:
         rdt("index EXPERIMENT --role {wildcards.role}")
