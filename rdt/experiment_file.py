@@ -282,6 +282,9 @@ def _check_role(role: Role, data: Data, path: Path) -> None:
         needed, unread = ("annotations",), sizes
         if not (data.images or data.features):
             raise UserError(path, f"{key} has neither images nor features", f"add {key}.images or {key}.features")
+        if bool(data.features) != bool(data.caption_features):
+            lone, other = ("features", "caption_features")[:: 1 if data.features else -1]
+            raise UserError(path, f"{key}.{lone} is given without {key}.{other}", f"add {key}.{other}")
     for name in needed:
         if not getattr(data, name):
             raise UserError(path, f"the key {key}.{name} is missing or 0", f"source {data.source!r} needs it")

@@ -40,8 +40,7 @@ class Destination:
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or paths.mlflow_uri
         embedded = self.uri.startswith("sqlite:")
         if embedded:
-            paths.root.mkdir(parents=True, exist_ok=True)
-            mlflow.db.upgrade.callback(self.uri)
+            _prepare_database(self.uri)
         self.client = MlflowClient(self.uri)
         self.name = f"rdt-{paths.experiment}"
         experiment = self.client.get_experiment_by_name(self.name)
@@ -68,6 +67,19 @@ class Destination:
         """Id of the run with this tag."""
         runs = self.client.search_runs([self.experiment_id], f"tags.`{tag}` = '{value}'", max_results=1)
         return runs[0].info.run_id if runs else None
+
+
+def _prepare_database(uri: str) -> None:
+    """Create or upgrade an SQLite database; a new one gets its name when it is whole, for a half-made one is lost."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        mlflow.db.upgrade.callback(uri)
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    mlflow.db.upgrade.callback(f"sqlite:///{partial}")
+    partial.replace(path)
 
 
 def initialise(paths: Paths, tables: Sequence[str]) -> Path:

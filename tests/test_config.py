@@ -226,12 +226,20 @@ def test_check_data_names_the_role_and_the_folder(load, content, tmp_path):
 
 
 def test_published_features_stand_in_for_the_photographs(load, content, tmp_path):
-    content["data"]["secondary"] = {"source": "karpathy", "annotations": "a.json", "features": "clip"}
+    content["data"]["secondary"] = {
+        "source": "karpathy",
+        "annotations": "a.json",
+        "features": "clip",
+        "caption_features": "clip-text",
+    }
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(UserError, match="data.secondary.features names the folder"):
         check_data(load(data_root=tmp_path))
     (tmp_path / "clip").mkdir()
+    (tmp_path / "clip-text").mkdir()
     check_data(load(data_root=tmp_path))
+    del content["data"]["secondary"]["caption_features"]
+    assert "features is given without" in str(failure(load))
     del content["data"]["secondary"]["features"]
     assert "neither images nor features" in str(failure(load))
 

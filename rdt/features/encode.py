@@ -54,7 +54,8 @@ def recall(images: Tensor, captions: Tensor, first: np.ndarray) -> dict[str, flo
     """Percent of images with one of their own captions among the nearest 1, 5 and 10."""
     similarity = nn.functional.normalize(images, dim=-1) @ nn.functional.normalize(captions, dim=-1).T
     owner = torch.from_numpy(np.repeat(np.arange(len(images)), np.diff(first)))
-    hit = owner[similarity.topk(10, dim=1).indices] == torch.arange(len(images))[:, None]
+    nearest = similarity.topk(min(10, len(captions)), dim=1).indices
+    hit = owner[nearest] == torch.arange(len(images))[:, None]
     return {f"recall@{k}": 100 * hit[:, :k].any(dim=1).float().mean().item() for k in (1, 5, 10)}
 
 

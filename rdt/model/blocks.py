@@ -85,8 +85,10 @@ class SelfBlock(nn.Module):
         self.attention = Attention(dim, num_heads, dropout)
         self.feed_forward = FeedForward(dim, hidden, dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.feed_forward(x, self.attention(x, self.attention.keys(x), mask))
+    def forward(self, x: Tensor, mask: Tensor, outputs: int) -> Tensor:
+        """(n, M, dim) -> (n, outputs, dim): the first positions, each attending to all M."""
+        wanted = x[:, :outputs]
+        return self.feed_forward(wanted, self.attention(wanted, self.attention.keys(x), mask))
 
 
 class SentenceBlock(nn.Module):

@@ -137,9 +137,9 @@ class Captioner(nn.Module):
         if self.semantic:
             x = torch.cat([x, context.retrieved], dim=1)
             mask = F.pad(context.retrieved_mask, (length, 0), value=True)[:, None, None, :]
-            for block in self.semantic:
-                x = block(x, mask)
-            x = x[:, :length]
+            for block in self.semantic[:-1]:
+                x = block(x, mask, outputs=x.shape[1])
+            x = self.semantic[-1](x, mask, outputs=length)  # the cut: nothing reads the rest of the last block
         for block, visual in zip(self.sentence, context.visual, strict=True):
             x = block(x, visual)
         return x

@@ -25,8 +25,6 @@ try:
     NAME = str(config.get("experiment", "scenes"))
     EXPERIMENT = load_experiment(NAME, config.get("data_root"))
     PLAN = plan(EXPERIMENT, load_tables())
-    if not workflow.dryrun:
-        check_data(EXPERIMENT)
 except UserError as error:
     stop(error)
 
@@ -56,6 +54,10 @@ onstart:
     # not in a job that Snakemake runs in a process of its own
     if workflow.exec_mode.name == "DEFAULT":
         claim()
+        try:
+            check_data(EXPERIMENT)
+        except UserError as error:
+            stop(error)
 
 
 wildcard_constraints:
