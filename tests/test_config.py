@@ -52,7 +52,8 @@ def put(content: dict, dotted: str, value) -> None:
 def test_scenes_is_the_papers_method_with_shorter_rows():
     experiment = load_experiment("scenes")
     assert experiment.method.length == 16
-    assert dataclasses.replace(experiment.method, length=20) == preset("paper")
+    own = {"length": 20, "rl_lr": 1e-5, "time_delta": 0}
+    assert dataclasses.replace(experiment.method, **own) == preset("paper")
     assert (experiment.method_name, experiment.seeds) == ("paper", (0,))
     assert experiment.tables == ("II", "III", "IV", "V", "VI", "VII", "VIII")
     assert experiment.data["primary"].references == 40 and experiment.data["novel"].train == 0

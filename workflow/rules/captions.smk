@@ -8,6 +8,8 @@ rule caption:
         f"{ROOT}/logs/caption/{{run}}.{{stage}}.log",
     benchmark:
         f"{ROOT}/benchmarks/caption/{{run}}.{{stage}}.tsv"
+    wildcard_constraints:
+        run="(?!teacher-)[^/]+",
     conda:
         ENVIRONMENT
     threads: EXPERIMENT.training.threads
@@ -20,3 +22,10 @@ rule caption:
         "caption with {wildcards.run} {wildcards.stage}"
     shell:
         rdt("caption EXPERIMENT --run {wildcards.run} --stage {wildcards.stage}")
+
+
+# The second stages wait for the teacher's captions, so they go before those that only the tables read.
+use rule caption as caption_teacher with:
+    wildcard_constraints:
+        run="teacher-[^/]+",
+    priority: 2

@@ -11,6 +11,7 @@ rule train:
         f"{ROOT}/logs/train/{{run}}.{{stage}}.log",
     benchmark:
         f"{ROOT}/benchmarks/train/{{run}}.{{stage}}.tsv"
+    priority: 1
     conda:
         ENVIRONMENT
     threads: EXPERIMENT.training.threads
