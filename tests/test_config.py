@@ -52,7 +52,7 @@ def put(content: dict, dotted: str, value) -> None:
 def test_scenes_is_the_papers_method_with_shorter_rows():
     experiment = load_experiment("scenes")
     assert experiment.method.length == 16
-    own = {"length": 20, "rl_lr": 1e-5, "time_delta": 0}
+    own = {"length": 20, "rl_lr": 1e-5}
     assert dataclasses.replace(experiment.method, **own) == preset("paper")
     assert (experiment.method_name, experiment.seeds) == ("paper", (0,))
     assert experiment.tables == ("II", "III", "IV", "V", "VI", "VII", "VIII")
