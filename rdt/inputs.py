@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,15 @@ class Inputs:
     def split(self, name: str) -> Split:
         """The images of one split with their retrieved sentences as token rows."""
         images = self.dataset.split(name)
-        pool = np.stack(
-            [token_row(self.vocabulary.encode(text.split()), self.length) for text in read_pool_texts(self.index)]
-        )
         image_ids, rows = read_retrieved(self.index)
-        retrieved = {int(image): pool[row] for image, row in zip(image_ids, rows, strict=True)}
+        retrieved = {int(image): self._pool[row] for image, row in zip(image_ids, rows, strict=True)}
         return make_split(images, self.store, self.vocabulary, retrieved, self.length)
+
+    @cached_property
+    def _pool(self) -> np.ndarray:
+        """Token rows (m, L) of the retrieval pool, made once for all splits."""
+        texts = read_pool_texts(self.index)
+        return np.stack([token_row(self.vocabulary.encode(text.split()), self.length) for text in texts])
 
 
 def open_dataset(experiment: Experiment, paths: Paths, role: Role) -> Dataset:
