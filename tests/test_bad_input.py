@@ -21,6 +21,7 @@ from PIL import Image as Picture
 
 from rdt.data.vocabulary import Vocabulary
 from tests import tiny
+from tests.repository import copy_repository
 
 REPOSITORY = Path(__file__).parents[1]
 Document = dict[str, Any]
@@ -331,17 +332,6 @@ def test_a_stage_whose_inputs_are_not_made_yet(user):
 # ---- two workflows in one folder
 
 
-def workflow_copy(folder: Path) -> Path:
-    for name in ("Snakefile", "environment.yml", "experiments", "profiles", "rdt", "reports/published", "workflow"):
-        source, target = REPOSITORY / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
-    return folder
-
-
 def snakemake(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments, "--config", "experiment=smoke"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # of the jobs' `python`
@@ -365,7 +355,7 @@ def claimed(lock: Path) -> bool:
 
 @pytest.mark.slow
 def test_the_second_of_two_workflows_says_so_and_a_killed_one_leaves_no_lock(tmp_path):
-    folder = workflow_copy(tmp_path)
+    folder = copy_repository(tmp_path)
     first = snakemake(folder, "all")
     try:
         for _ in range(600):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,22 +18,9 @@ import yaml
 
 from rdt.config import load_experiment
 from rdt.plan import load_tables, plan
+from tests.repository import REPOSITORY, copy_repository
 
-REPOSITORY = Path(__file__).parents[1]
-NEEDED = ("Snakefile", "environment.yml", "experiments", "profiles", "rdt", "reports/published", "workflow")
 RULES = "".join(path.read_text() for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
-
-
-def copy_repository(folder: Path) -> Path:
-    """What a workflow needs of the repository, to be edited at will."""
-    for name in NEEDED:
-        source, target = REPOSITORY / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
-    return folder
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
