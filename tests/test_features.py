@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,16 @@ from PIL import Image as Picture
 from rdt.data.dataset import Caption, Dataset, Image, load_karpathy
 from rdt.errors import UserError
 from rdt.features.encode import as_input, caption_ids, read_images, recall
-from rdt.features.encoder import SHIFT, augment
-from rdt.features.extract import import_published
+from rdt.features.encoder import SHIFT, augment, word_shares
+from rdt.features.published import Published, import_published
 from rdt.features.store import GRID_CELLS, FeatureStore, StoreWriter
-from rdt.features.two_tower import TEXT_LENGTH, late_interaction
+from rdt.features.two_tower import (
+    ORIENTATIONS,
+    TEXT_LENGTH,
+    contrastive_loss,
+    oriented_gradients,
+    word_loss,
+)
 
 FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
 GRID_DIM, DIM = 6, 4
@@ -48,7 +55,7 @@ def published(folder: Path, data: Dataset, **replaced: object) -> tuple[Path, Pa
 def imported(folder: Path, data: Dataset, features: Path, captions: Path) -> FeatureStore:
     store = folder / "store"
     store.mkdir(exist_ok=True)
-    import_published(data, store, features, captions)
+    import_published(data, store, Published(features, captions))
     return FeatureStore.open(store)
 
 
@@ -204,21 +211,52 @@ def test_real_features_in_the_published_layout(tmp_path):
 # ---- encoder
 
 
-def test_late_interaction_is_the_mean_over_words_of_their_best_cell():
-    torch.manual_seed(0)
-    cells, tokens = torch.randn(3, 49, 5), torch.randn(4, 6, 5)
-    mask = torch.arange(6) < torch.tensor([[6], [1], [3], [4]])
-    found = late_interaction(cells, tokens, mask)
-    for image in range(3):
-        for caption in range(4):
-            words = [token for token, there in zip(tokens[caption], mask[caption], strict=True) if there]
-            best = [max(float(cell @ word) for cell in cells[image]) for word in words]
-            assert found[image, caption].item() == pytest.approx(sum(best) / len(best), abs=1e-5)
+def stripes(degrees: float, colors=((0.9, 0.1, 0.1), (0.1, 0.1, 0.1))) -> torch.Tensor:
+    """A (1, 3, 32, 32) image of soft stripes whose gradient points along ``degrees``, between two colours."""
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    angle = torch.tensor(degrees * torch.pi / 180)
+    wave = 0.5 + 0.5 * torch.sin((x * angle.cos() + y * angle.sin()) * 0.6)
+    first, second = (torch.tensor(color)[:, None, None] for color in colors)
+    return (wave * first + (1 - wave) * second)[None]
 
 
-def test_a_caption_without_known_words_is_similar_to_nothing():
-    mask = torch.tensor([[False, False], [True, False]])
-    assert late_interaction(torch.ones(2, 49, 3), torch.ones(2, 2, 3), mask).tolist() == [[0, 3], [0, 3]]
+@pytest.mark.parametrize("direction", range(ORIENTATIONS))
+def test_an_edge_counts_for_its_own_direction_most(direction):
+    histogram = oriented_gradients(stripes(180 / ORIENTATIONS * direction))
+    assert histogram.shape == (1, ORIENTATIONS, 16, 16)
+    strength = histogram[0, :, 2:-2, 2:-2].mean(dim=(1, 2))
+    assert strength.argmax() == direction
+    # cos^4 of the angle between the edge and a direction
+    angles = torch.arange(ORIENTATIONS) * torch.pi / ORIENTATIONS - direction * torch.pi / ORIENTATIONS
+    torch.testing.assert_close(strength / strength.max(), angles.cos() ** 4, atol=0.02, rtol=0)
+
+
+def test_oriented_gradients_hardly_know_colour():
+    red, blue = (stripes(45, (color, (0.5, 0.5, 0.5))) for color in ((0.9, 0.5, 0.5), (0.5, 0.5, 0.9)))
+    torch.testing.assert_close(oriented_gradients(red), oriented_gradients(blue))
+    assert oriented_gradients(torch.full((1, 3, 16, 16), 0.4)).max() < 0.2  # and a plain area has no edges
+
+
+def test_contrastive_loss_by_hand():
+    similarity = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
+    rows = [-2 + math.log(math.e**2 + 1), math.log(2)]  # of image 0 and of image 1
+    columns = [-2 + math.log(math.e**2 + math.e), -1 + math.log(1 + math.e)]
+    expected = (sum(rows) / 2 + sum(columns) / 2) / 2
+    assert contrastive_loss(similarity).item() == pytest.approx(expected)
+
+
+def test_word_loss_is_least_at_the_shares_themselves():
+    shares = torch.tensor([[0.2, 1.0, 0.5]])
+    entropy = -sum(p * math.log(p) + (1 - p) * math.log(1 - p) for p in (0.2, 0.5))
+    best = word_loss(torch.tensor([[math.log(0.25), 40.0, 0.0]]), shares)
+    assert best.item() == pytest.approx(entropy, abs=1e-6)
+    assert word_loss(torch.tensor([[0.0, 40.0, 0.0]]), shares) > best
+
+
+def test_word_shares_count_captions_not_occurrences():
+    ids = torch.tensor([[3, 3, 0], [3, 1, 2], [2, 0, 0]])
+    shares = word_shares(ids, np.array([0, 2, 3]), vocab_size=4)
+    assert shares.tolist() == [[0, 0.5, 0.5, 1.0], [0, 0, 1.0, 0]]
 
 
 def test_recall_by_hand():

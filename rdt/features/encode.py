@@ -47,7 +47,7 @@ def encode_images(model: TwoTower, pixels: Tensor, batch: int = 128) -> tuple[Te
 @torch.no_grad()
 def encode_captions(model: TwoTower, ids: Tensor, batch: int = 1024) -> Tensor:
     """Word ids (m, TEXT_LENGTH) -> global (m, E)."""
-    return torch.cat([model.text(part)[1] for part in ids.split(batch)])
+    return torch.cat([model.text(part) for part in ids.split(batch)])
 
 
 def recall(images: Tensor, captions: Tensor, first: np.ndarray) -> dict[str, float]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rdt import chain
 from rdt.config import Encoder
 from rdt.data.dataset import Dataset
 from rdt.data.vocabulary import Vocabulary
 from rdt.features.encode import as_input, caption_ids, encode_captions, encode_images, read_images, recall
 from rdt.features.two_tower import TwoTower
-from rdt.inputs import annotation_inputs, open_dataset
+from rdt.inputs import open_dataset
 from rdt.provenance import code_digest
 from rdt.stages import open_stage, stage_arguments
 from rdt.training.draws import generator
@@ -45,41 +47,59 @@ def augment(pixels: Tensor, image_ids: np.ndarray, epoch: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images and captions of a split in memory: ``ids`` (m, TEXT_LENGTH), ``first`` (n + 1,) their bounds."""
+    """Images and captions of a split in memory: ``ids`` (m, TEXT_LENGTH), ``first`` (n + 1,) their bounds.
+
+    ``shares`` (n, V): the share of an image's captions that have a word.
+    """
 
     image_ids: np.ndarray
     pixels: Tensor
     ids: Tensor
     first: np.ndarray
+    shares: Tensor
 
     @classmethod
     def load(cls, dataset: Dataset, split: str, vocabulary: Vocabulary, size: int) -> Pairs:
         images = dataset.split(split)
-        captions = [caption.tokens for image in images for caption in image.captions]
+        ids = caption_ids([caption.tokens for image in images for caption in image.captions], vocabulary)
+        first = np.cumsum([0, *(len(image.captions) for image in images)])
         return cls(
             image_ids=np.array([image.id for image in images]),
             pixels=read_images(dataset, images, size),
-            ids=caption_ids(captions, vocabulary),
-            first=np.cumsum([0, *(len(image.captions) for image in images)]),
+            ids=ids,
+            first=first,
+            shares=word_shares(ids, first, vocabulary.size),
         )
+
+
+def word_shares(ids: Tensor, first: np.ndarray, vocab_size: int) -> Tensor:
+    """Of n images with captions ``ids[first[i]:first[i + 1]]``, the share of captions with a word, (n, V)."""
+    present = torch.zeros(len(ids), vocab_size).scatter_(1, ids, 1.0)
+    present[:, 0] = 0  # padding
+    return torch.stack([present[a:b].mean(dim=0) for a, b in pairwise(first.tolist())])
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Contrastive training; each epoch pairs an image with one of its captions."""
+    """Contrastive training; each epoch pairs an image with one of its captions.
+
+    Colours and grounds alone tell most images of a batch apart, so that the contrast does not teach
+    what objects are; that the cells are to tell the captions' words does.
+    """
 
     train: Pairs
     val: Pairs
     selected: str = "recall@1"
 
     def losses(self, model: TwoTower, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
-        """Losses of global vectors and of cells with words."""
+        """Losses of the global vectors and of the cells' words."""
         image_ids = self.train.image_ids[positions]
         picks = [generator(SEED, "image", epoch, int(image)).random() for image in image_ids]
         first, last = self.train.first[positions], self.train.first[positions + 1]
         rows = first + (np.array(picks) * (last - first)).astype(int)
-        coarse, fine = model.loss(augment(self.train.pixels[positions], image_ids, epoch), self.train.ids[rows])
-        return {"total": coarse + fine, "global": coarse, "cells": fine}
+        images = augment(self.train.pixels[positions], image_ids, epoch)
+        contrast, words = model.loss(images, self.train.ids[rows], self.train.shares[positions])
+        return {"total": contrast + words, "contrast": contrast, "words": words}
 
     def evaluate(self, model: TwoTower) -> dict[str, float]:
         """Recall of the val split, image to caption."""
@@ -114,11 +134,7 @@ def run(args: argparse.Namespace) -> None:
     encoder, folder = stage.experiment.encoder, stage.paths.encoder
     torch.set_num_threads(encoder.threads)
     torch.manual_seed(SEED)
-    inputs = annotation_inputs(stage.experiment, stage.paths, "primary")
-    inputs |= {"vocabulary": stage.paths.vocabulary("primary")}
-    with stage.job(
-        "encoder", CODE, output=folder, seed=SEED, configuration={"encoder": asdict(encoder)}, inputs=inputs
-    ) as job:
+    with stage.make(chain.encoder(stage.experiment, stage.paths), seed=SEED) as job:
         dataset = open_dataset(stage.experiment, stage.paths, "primary")
         vocabulary = Vocabulary.load(stage.paths.vocabulary("primary"))
         train, val = (Pairs.load(dataset, split, vocabulary, encoder.image_size) for split in ("train", "val"))

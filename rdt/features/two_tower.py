@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 GRID_SIDE = 7
 TEXT_LENGTH = 20  # words of a caption that the text tower reads
+ORIENTATIONS = 8
+WORD_SCALE = 0.2  # of the logits: word vectors begin with unit variance
+_FLAT = 0.05  # gradient below which a neighbourhood counts as without edges
 
 
 class Residual(nn.Module):
@@ -31,38 +34,66 @@ class Residual(nn.Module):
         return F.relu(x + self.body(x))
 
 
-def _down(inputs: int, outputs: int) -> nn.Sequential:
+def _down(inputs: int, outputs: int, size: int = 3, stride: int = 2) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, size, stride=stride, padding=(size - stride + 1) // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
     )
 
 
-class ImageTower(nn.Module):
-    """(B, 3, 112, 112) in [0, 1] -> grid (B, 49, width) and global (B, width)."""
+class ShapeTower(nn.Module):
+    """(B, 3, 112, 112) -> (B, width, 7, 7), from where edges run alone: blind to colour and brightness."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(3, width // 4, 4, stride=4, bias=False),  # 28 x 28 patches
-            nn.BatchNorm2d(width // 4),
-            nn.ReLU(inplace=True),
-            _down(width // 4, width // 2),
-            Residual(width // 2),
-            _down(width // 2, width),
+            nn.BatchNorm2d(ORIENTATIONS),
+            _down(ORIENTATIONS, 32),
+            _down(32, 64),
+            Residual(64),
+            _down(64, width),
             Residual(width),
         )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.body(oriented_gradients(images))
+
+
+class ColorTower(nn.Module):
+    """(B, 3, 112, 112) -> (B, width, 7, 7), from patches of 4 pixels, too coarse to follow an outline."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_down(3, 32, size=4, stride=4), _down(32, 64), _down(64, width), Residual(width))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.body(images * 2 - 1)
+
+
+class ImageTower(nn.Module):
+    """(B, 3, 112, 112) in [0, 1] -> grid (B, 49, width) and global (B, width).
+
+    Three quarters of a cell's features tell shapes, one quarter colours. In one common tower colours,
+    which are learnt first, keep shapes from being learnt at all (measured: README, the encoder).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.color = ColorTower(width // 4)
+        self.shape = ShapeTower(width - width // 4)
         self.pool = nn.Linear(width, 1)
         self.joint = nn.Linear(width, width)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        grid = self.body(images * 2 - 1).flatten(2).transpose(1, 2)
+        grid = torch.cat([self.shape(images), self.color(images)], dim=1).flatten(2).transpose(1, 2)
         weight = self.pool(grid).softmax(dim=1)
         pooled = (weight * grid).sum(dim=1) + grid.mean(dim=1)
         return grid, self.joint(pooled)
 
 
 class TextTower(nn.Module):
-    """Word ids (n, L), 0 at padding -> word vectors (n, L, width) and global (n, width)."""
+    """Word ids (n, L), 0 at padding -> global (n, width)."""
 
     def __init__(self, vocab_size: int, width: int) -> None:
         super().__init__()
@@ -70,53 +101,72 @@ class TextTower(nn.Module):
         self.rnn = nn.GRU(width // 2, width // 2, batch_first=True, bidirectional=True)
         self.joint = nn.Linear(width, width)
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, ids: Tensor) -> Tensor:
         mask = (ids != 0).unsqueeze(-1)
         words, _ = self.rnn(self.word(ids))
-        words = words * mask
-        pooled = words.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-        return words, self.joint(pooled)
+        return self.joint((words * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1))
+
+
+class CellWords(nn.Module):
+    """Grid (B, 49, width) -> logits (B, V) of the words in a caption: the mean of what the cells say."""
+
+    def __init__(self, vocab_size: int, width: int) -> None:
+        super().__init__()
+        self.cell = nn.Linear(width, width // 2)
+        self.word = nn.Embedding(vocab_size, width // 2)
+        self.bias = nn.Parameter(torch.full((vocab_size,), -3.0))  # most words are in few captions
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return WORD_SCALE * self.cell(grid.mean(dim=1)) @ self.word.weight.T + self.bias
 
 
 class TwoTower(nn.Module):
-    """Both towers, a projection of cells and words to a small common space, and two temperatures."""
+    """Both towers, the temperature of their contrast, and what a cell says about words."""
 
     def __init__(self, vocab_size: int, width: int) -> None:
         super().__init__()
         self.image = ImageTower(width)
         self.text = TextTower(vocab_size, width)
-        self.cell = nn.Linear(width, width // 2)
-        self.token = nn.Linear(width, width // 2)
-        self.log_scale = nn.Parameter(torch.tensor([2.3, 2.3]))
+        self.words = CellWords(vocab_size, width)
+        self.log_scale = nn.Parameter(torch.tensor(2.3))
 
-    def loss(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Contrastive losses of B images with a caption each: of global vectors, and of cells with words."""
+    def loss(self, images: Tensor, ids: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses of B images with a caption each: the contrast of global vectors, and the words of cells.
+
+        ``ids`` (B, TEXT_LENGTH); ``shares`` (B, V), the share of an image's captions that have a word.
+        """
         grid, image = self.image(images)
-        words, text = self.text(ids)
         scale = self.log_scale.exp().clamp(max=100)
-        coarse = scale[0] * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
-        cells = F.normalize(self.cell(grid), dim=-1)
-        tokens = F.normalize(self.token(words), dim=-1)
-        fine = scale[1] * late_interaction(cells, tokens, ids != 0)
-        return _contrastive(coarse), _contrastive(fine)
+        similarity = scale * F.normalize(image, dim=-1) @ F.normalize(self.text(ids), dim=-1).T
+        return contrastive_loss(similarity), word_loss(self.words(grid), shares)
 
 
-def late_interaction(cells: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-    """Similarity (B, n) of images and captions: each word takes its best cell, then the mean over words.
+def oriented_gradients(images: Tensor) -> Tensor:
+    """Strength of edges by direction, (B, 3, S, S) in [0, 1] -> (B, ORIENTATIONS, S/2, S/2), locally normalised.
 
-    ``cells`` (B, 49, w), ``tokens`` (n, L, w), ``mask`` (n, L), True at words. This is the
-    token-wise similarity of FILIP (Yao et al. 2022); it is what makes a single cell tell the
-    words it stands for.
+    After the histograms of oriented gradients of Dalal and Triggs (2005): a pixel counts for the
+    directions near its gradient's, in the colour channel where that is strongest; sums of 2x2
+    pixels are divided by all directions' sum nearby.
     """
-    b, c, _ = cells.shape
-    n, length, _ = tokens.shape
-    words = tokens.reshape(n * length, -1)[mask.reshape(-1)]
-    best = (cells.reshape(b * c, -1) @ words.T).view(b, c, -1).amax(dim=1)
-    owner = torch.arange(n, device=mask.device).repeat_interleave(mask.sum(1))
-    total = torch.zeros(b, n, device=cells.device, dtype=best.dtype).index_add(1, owner, best)
-    return total / mask.sum(1).clamp(min=1)
+    x = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    across, down = x[:, :, 1:-1, 2:] - x[:, :, 1:-1, :-2], x[:, :, 2:, 1:-1] - x[:, :, :-2, 1:-1]
+    squared, channel = (across.square() + down.square()).max(dim=1, keepdim=True)
+    gradient = torch.cat([across.gather(1, channel), down.gather(1, channel)], dim=1)
+    strength = (squared + 1e-4).sqrt()
+    angle = torch.arange(ORIENTATIONS, device=images.device) * (torch.pi / ORIENTATIONS)
+    directions = torch.stack([angle.cos(), angle.sin()], dim=1)[:, :, None, None]
+    share = (F.conv2d(gradient, directions) / strength).square().square()
+    edges = F.avg_pool2d(share * strength, 2)
+    nearby = F.avg_pool2d(edges.sum(dim=1, keepdim=True), 5, stride=1, padding=2)
+    return (edges / (nearby + _FLAT)).contiguous(memory_format=torch.channels_last)
 
 
-def _contrastive(similarity: Tensor) -> Tensor:
+def contrastive_loss(similarity: Tensor) -> Tensor:
+    """Symmetric cross-entropy of a (B, B) similarity whose pairs are on the diagonal."""
     target = torch.arange(len(similarity), device=similarity.device)
     return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
+
+
+def word_loss(logits: Tensor, shares: Tensor) -> Tensor:
+    """Cross-entropy between logits (B, V) and the ``shares`` (B, V) of captions with each word, summed over words."""
+    return F.binary_cross_entropy_with_logits(logits, shares, reduction="none").sum(dim=1).mean()
