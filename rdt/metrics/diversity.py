@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
 from itertools import chain
 from statistics import fmean
@@ -60,3 +61,27 @@ def vocabulary_usage(captions: Sequence[Caption], vocabulary_words: Collection[H
         raise ValueError("vocabulary usage needs a vocabulary of at least one word")
     used = vocabulary.intersection(chain.from_iterable(map(_tokens, captions)))
     return VocabularyUsage(100 * len(used) / len(vocabulary), len(used))
+
+
+def distinct_without_each(run: Sequence[Caption], n: int) -> list[float]:
+    """Dist-n of a run of one caption per image without each of the images in turn, for a jackknife."""
+    rows = [_tokens(caption) for caption in run]
+    count, alone = _only_here([{tuple(row[i : i + n]) for i in range(len(row) - n + 1)} for row in rows])
+    tokens = sum(map(len, rows))
+    return [
+        100 * (count - own) / (tokens - len(row)) if tokens > len(row) else 0.0
+        for own, row in zip(alone, rows, strict=True)
+    ]
+
+
+def vocabulary_usage_without_each(run: Sequence[Caption], vocabulary_words: Collection[Hashable]) -> list[float]:
+    """Vocabulary usage in percent of a run without each of its images in turn."""
+    vocabulary = set(vocabulary_words)
+    count, alone = _only_here([vocabulary.intersection(_tokens(caption)) for caption in run])
+    return [100 * (count - own) / len(vocabulary) for own in alone]
+
+
+def _only_here(sets: Sequence[set[Hashable]]) -> tuple[int, list[int]]:
+    """Size of the union of some sets, and how many members of it each set has to itself."""
+    holders = Counter(chain.from_iterable(sets))
+    return len(holders), [sum(holders[member] == 1 for member in members) for members in sets]
