@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 Role = Literal["primary", "secondary", "novel"]
+Phase = Literal["xe", "rl"]
 ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
 Table = Literal["II", "III", "IV", "V", "VI", "VII", "VIII"]
 TABLES: tuple[Table, ...] = ("II", "III", "IV", "V", "VI", "VII", "VIII")
@@ -49,6 +50,7 @@ NotNegative = Annotated[float, Range(0)]
 Probability = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, open_left=True)]
 Fraction = Annotated[float, Range(0, 1, open_right=True)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Data:
     images: str = ""
     features: str = ""  # folder of published .npz features; empty: extract with the encoder
     caption_features: str = ""
+    retrieval_features: str = ""  # folder whose g_feature is in the captions' space; empty: that of features is
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,7 @@ class Training:
     """The budget of one training run."""
 
     xe_epochs: Count
+    grid_xe_epochs: Count  # the same for the rows of the grids, Tables VI and VIII
     rl_epochs: CountOrZero
     teacher_xe_epochs: Count
     teacher_rl_epochs: CountOrZero
@@ -167,6 +171,18 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """The seeds of every row: one run each, in cross-entropy (xe) and in CIDEr optimisation (rl) columns."""
+
+    xe: tuple[Seed, ...]
+    rl: tuple[Seed, ...]
+
+    def of(self, phase: Phase) -> tuple[int, ...]:
+        """The seeds of one phase."""
+        return self.xe if phase == "xe" else self.rl
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A whole experiment file, resolved: preset and overrides merged, defaults filled."""
 
@@ -174,10 +190,10 @@ class Experiment:
     method: Method
     method_name: str
     data: dict[Role, Data]
-    encoder: Encoder
+    encoder: Encoder | None  # None where every role has published features
     model: Model
     training: Training
-    seeds: tuple[int, ...]
+    seeds: Seeds
     tables: tuple[Table, ...]
     data_root: str = "."
     path: str = field(default="", compare=False)  # the file it was read from

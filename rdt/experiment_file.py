@@ -16,26 +16,28 @@ from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origi
 
 import yaml
 
-from rdt.config import TABLES, Data, Encoder, Experiment, Method, Model, Range, Role, Table, Training
+from rdt.config import TABLES, Data, Encoder, Experiment, Method, Model, Range, Role, Seed, Seeds, Table, Training
 from rdt.errors import UserError
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 UNIONS = (Union, types.UnionType)
+PATHS = ("annotations", "images", "features", "caption_features", "retrieval_features")  # the paths in Data
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a name becomes a folder of results/ and reports/
 
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-    """The keys of an experiment file, before the preset is read."""
+    """The keys of an experiment file, before the preset is read; ``base`` has been merged and taken out."""
 
     name: str
     data: dict[Role, Data]
-    encoder: Encoder
     model: Model
     training: Training
+    encoder: Encoder | None = None
+    base: str = ""
     method: str = "paper"
     override: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of Method
-    seeds: tuple[Annotated[int, Range(0, 2**32 - 1)], ...] = (0,)
+    seeds: tuple[Seed, ...] | Seeds = (0,)  # a list is for both phases
     tables: tuple[Table, ...] | Literal["all"] = "all"
     data_root: str = "."
 
@@ -43,16 +45,17 @@ class _File:
 def read(name_or_path: str | Path, data_root: str | Path | None = None, overrides: Sequence[str] = ()) -> Experiment:
     """Read ``experiments/<name>.yaml``, or the file at a path that ends in ``.yaml`` or ``.yml``.
 
+    A file with ``base: coco`` is that experiment, in which its other keys replace those of the same name.
     ``data_root`` replaces the file's own; each of ``overrides`` is ``dotted.key=value`` with the
     value in YAML, and replaces that key of the file. Raises ``UserError``.
     """
     path = _locate(str(name_or_path))
-    content = _load_yaml(path)
+    content = _with_base(path)
     for override in overrides:
         _apply(override, content)
     if data_root is not None:
         content["data_root"] = str(data_root)
-    file: _File = _parse(_File, content, path, "")
+    file: _File = parse(_File, content, path, "")
     _check_name(file.name, path)
     preset = _preset(file.method, path)
     override = _parse_fields(Method, file.override, path, "override")
@@ -64,7 +67,7 @@ def read(name_or_path: str | Path, data_root: str | Path | None = None, override
         encoder=file.encoder,
         model=file.model,
         training=file.training,
-        seeds=file.seeds,
+        seeds=file.seeds if isinstance(file.seeds, Seeds) else Seeds(file.seeds, file.seeds),
         tables=TABLES if file.tables == "all" else file.tables,
         data_root=file.data_root,
         path=str(path),
@@ -83,7 +86,7 @@ def check_data(experiment: Experiment) -> None:
     for role, data in experiment.data.items():
         if data.source == "scenes":
             continue
-        for key in ("annotations", "images", "features", "caption_features"):
+        for key in PATHS:
             value = getattr(data, key)
             if not value or (key == "images" and data.features):
                 continue  # with published features the photographs themselves are not read
@@ -114,6 +117,34 @@ def _locate(name_or_path: str) -> Path:
 def _short(path: Path) -> Path:
     """A path of the repository as a user in the repository would write it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _with_base(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys of a file over those of its base; ``below`` are the files that name it as theirs."""
+    content = _load_yaml(path)
+    name = content.pop("base", None)
+    if name is None:
+        return content
+    if not isinstance(name, str):
+        _wrong(path, "base", name, "the name of an experiment, or the path of a file")
+    beside = path.parent / name  # a path is relative to the file that it stands in
+    base = beside if beside.suffix in (".yaml", ".yml") and beside.is_file() else _locate(name)
+    if base.resolve() in (seen := (*below, path.resolve())):
+        raise UserError(path, f"base {name!r} leads back to this file", "name another experiment")
+    inherited = _with_base(base, seen)
+    inherited.pop("name", None)  # two experiments never share a folder
+    return _merged(inherited, content)
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """``new`` over ``old``, group by group; a key that is null in ``new`` is taken away."""
+    result = old | {key: value for key, value in new.items() if value is not None}
+    for key, value in new.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(old.get(key), dict):
+            result[key] = _merged(old[key], value)
+    return result
 
 
 class _Loader(yaml.SafeLoader):
@@ -154,7 +185,7 @@ def _preset(name: str, path: Path) -> Method:
     if name not in presets:
         _unknown(path, "method", name, presets)
     file = _short(EXPERIMENTS / "method" / f"{name}.yaml")
-    return _parse(Method, _load_yaml(file), file, "")
+    return parse(Method, _load_yaml(file), file, "")
 
 
 def _apply(override: str, content: dict[str, Any]) -> None:
@@ -176,12 +207,14 @@ def _apply(override: str, content: dict[str, Any]) -> None:
 # ---- values
 
 
-def _parse(kind: type, value: Any, path: Path, key: str) -> Any:
-    """An instance of the dataclass ``kind``; every field without a default is required."""
+def parse(kind: type, value: Any, path: Path, key: str) -> Any:
+    """An instance of the dataclass ``kind`` from what ``key`` of a YAML file holds ("" for the whole file).
+
+    Every field without a default is required. Raises a UserError that names file and key.
+    """
     given = _parse_fields(kind, value, path, key)
     for item in dataclasses.fields(kind):
-        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if required and item.name not in given:
+        if _is_required(item) and item.name not in given:
             raise UserError(path, f"the key {_dotted(key, item.name)} is missing", "add it")
     return kind(**given)
 
@@ -209,9 +242,14 @@ def _convert(hint: Any, value: Any, path: Path, key: str) -> Any:
         if not any(value == choice and type(value) is type(choice) for choice in arguments):
             _not_one_of(path, key, value, arguments)
         return value
-    if origin in UNIONS:  # a list, or one word that stands for one
-        listed, word = arguments
-        return _convert(listed if isinstance(value, list) else word, value, path, key)
+    if origin in UNIONS:  # a list, or what stands for one; or a group that can be absent
+        listed, other = arguments
+        if other is types.NoneType:
+            return _convert(listed, value, path, key)
+        if dataclasses.is_dataclass(other) and not isinstance(value, list | dict):
+            names = ", ".join(field.name for field in dataclasses.fields(other))
+            _wrong(path, key, value, f"a list, or one under each of {names}")
+        return _convert(listed if isinstance(value, list) else other, value, path, key)
     if origin is tuple:
         if not isinstance(value, list) or not value:
             _wrong(path, key, value, "a list of one or more values")
@@ -221,7 +259,7 @@ def _convert(hint: Any, value: Any, path: Path, key: str) -> Any:
     if origin is dict:
         return _convert_mapping(arguments, value, path, key)
     if dataclasses.is_dataclass(hint):
-        return _parse(hint, value, path, key)
+        return parse(hint, value, path, key)
     return _scalar(hint, value, path, key)
 
 
@@ -263,10 +301,16 @@ def _check_together(experiment: Experiment, path: Path) -> None:
         _wrong(path, "model.dim", model.dim, f"a multiple of model.heads ({model.heads})")
     if method.time_delta >= method.steps:
         _wrong(path, "override.time_delta", method.time_delta, f"less than the method's steps ({method.steps})")
+    second = [seed for seed in experiment.seeds.rl if seed not in experiment.seeds.xe]
+    if second:
+        _wrong(path, "seeds.rl", list(experiment.seeds.rl), f"only seeds of seeds.xe, which lacks {second[0]}")
     if "primary" not in experiment.data:
         raise UserError(path, "the key data.primary is missing", "name the data set of Tables II, III and V-VIII")
     for role, data in experiment.data.items():
         _check_role(role, data, path)
+        if experiment.encoder is None and not data.features:
+            problem = f"the key encoder is missing, and data.{role} has no published features"
+            raise UserError(path, problem, f"add encoder, or data.{role}.features and data.{role}.caption_features")
 
 
 def _check_role(role: Role, data: Data, path: Path) -> None:
@@ -275,9 +319,9 @@ def _check_role(role: Role, data: Data, path: Path) -> None:
     allowed = ("scenes", "nocaps") if role == "novel" else ("scenes", "karpathy")
     if data.source not in allowed:
         _wrong(path, f"{key}.source", data.source, " or ".join(allowed))
-    sizes, folders = ("train", "val", "test"), ("annotations", "images", "features", "caption_features")
+    sizes = ("train", "val", "test")
     if data.source == "scenes":
-        needed, unread = (("test",) if role == "novel" else sizes), folders
+        needed, unread = (("test",) if role == "novel" else sizes), PATHS
     else:
         needed, unread = ("annotations",), sizes
         if not (data.images or data.features):
@@ -285,6 +329,9 @@ def _check_role(role: Role, data: Data, path: Path) -> None:
         if bool(data.features) != bool(data.caption_features):
             lone, other = ("features", "caption_features")[:: 1 if data.features else -1]
             raise UserError(path, f"{key}.{lone} is given without {key}.{other}", f"add {key}.{other}")
+        if data.retrieval_features and not data.features:
+            problem = f"{key}.retrieval_features is given without {key}.features"
+            raise UserError(path, problem, f"add {key}.features, or remove it: the encoder has one space")
     for name in needed:
         if not getattr(data, name):
             raise UserError(path, f"the key {key}.{name} is missing or 0", f"source {data.source!r} needs it")
@@ -334,11 +381,12 @@ def _hint(value: Any, known: Collection[Any]) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of an experiment file."""
+    """JSON schema (draft 2020-12) of an experiment file; one with a base may leave out what the base has."""
     schema = _schema(_File)
-    schema["properties"]["override"] = _schema(Method) | {"required": []}
+    schema["properties"]["override"] = _schema(Method)
     title = "Experiment file of the RDT reproduction suite"
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+    alone = {"if": {"required": ["base"]}, "then": {"required": ["name"]}, "else": _demands(_File)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema, **alone}
 
 
 def _schema(hint: Any) -> dict[str, Any]:
@@ -348,22 +396,37 @@ def _schema(hint: Any) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin in UNIONS:
-        return {"anyOf": [_schema(argument) for argument in arguments]}
+        given = [_schema(argument) for argument in arguments if argument is not types.NoneType]
+        return {"anyOf": given} if len(given) > 1 else given[0]
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0]), "minItems": 1, "uniqueItems": True}
     if origin is dict:
         names = {} if arguments[1] is Any else {name: _schema(arguments[1]) for name in get_args(arguments[0])}
         return {"type": "object", "properties": names, "additionalProperties": False}
     if dataclasses.is_dataclass(hint):
-        hints = get_type_hints(hint, include_extras=True)
-        required = [
-            item.name
-            for item in dataclasses.fields(hint)
-            if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        ]
-        properties = {name: _schema(inner) for name, inner in hints.items()}
-        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        properties = {name: _schema(inner) for name, inner in get_type_hints(hint, include_extras=True).items()}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
     return {"type": {int: "integer", float: "number", bool: "boolean", str: "string"}[hint]}
+
+
+def _demands(hint: Any) -> dict[str, Any]:
+    """The part of a schema that says which keys a complete file has."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in UNIONS:
+        return {key: value for argument in arguments for key, value in _demands(argument).items()}
+    if origin is dict and arguments[1] is not Any:
+        inner = dict.fromkeys(get_args(arguments[0]), arguments[1])
+    elif dataclasses.is_dataclass(hint):
+        inner = get_type_hints(hint, include_extras=True)
+    else:
+        return {}
+    required = [item.name for item in dataclasses.fields(hint) if _is_required(item)] if origin is not dict else []
+    properties = {name: demands for name, part in inner.items() if (demands := _demands(part))}
+    return ({"required": required} if required else {}) | ({"properties": properties} if properties else {})
+
+
+def _is_required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
 
 
 def _bounds(bounds: Range) -> dict[str, float]:

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import yaml
 
-from rdt.config import Experiment, Method, Role
+from rdt.config import Experiment, Method, Phase, Role
 from rdt.errors import UserError
 
-Phase = Literal["xe", "rl"]
 TABLES_FILE = Path(__file__).parent.parent / "experiments" / "tables.yaml"
+PHASE_TITLES = {"xe": "cross-entropy", "rl": "CIDEr optimisation"}
 DRAWS = 5  # captions per image in Tables V and VII, each from another random conditional sentence
 DRAWN_METRICS = frozenset({"D@2", "D@3", "Voc-u"})
 
@@ -38,7 +38,7 @@ _TEACHER_METHOD = (
     "select_on",
 )
 _TEACHER_TRAINING = ("teacher_xe_epochs", "teacher_rl_epochs", "teacher_beam")
-_CAPTIONER_TRAINING = ("xe_epochs", "rl_epochs", "evaluate_steps", "cascade_steps")
+_CAPTIONER_TRAINING = ("rl_epochs", "evaluate_steps", "cascade_steps")
 _SHARED_TRAINING = ("schedule", "lr", "warmup_steps", "clip_value", "ema", "evaluate_every")
 
 
@@ -51,6 +51,7 @@ class Run:
     method: Method
     role: Role  # whose train split it learns from
     seed: int
+    xe_epochs: int  # of its cross-entropy stage
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ class Cell:
     domain: str
     draws: int
     reason: str
+
+    @property
+    def scope(self) -> str:
+        """The set of references, and the domain if the images are those of one: ``c5``, ``all/near``."""
+        return f"{self.references}/{self.domain}" if self.domain else self.references
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,11 @@ def load_tables(path: Path = TABLES_FILE) -> dict[str, dict[str, Any]]:
 def stage_name(phase: Phase, cascades: int) -> str:
     """Stage folder of the last of ``cascades`` networks: xe or xe2, rl or rl2."""
     return phase if cascades == 1 else f"{phase}{cascades}"
+
+
+def phase_title(stage: str) -> str:
+    """What a stage trains for: xe and xe2 cross-entropy, rl and rl2 CIDEr optimisation."""
+    return PHASE_TITLES[stage[:2]]
 
 
 def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Plan:
@@ -211,7 +222,8 @@ def _row_runs(
     if part["phase"] == "rl" and getattr(training, epochs) == 0:
         return stage, (), f"not run: training.{epochs} is 0"
     method = override(experiment.method, row.get("run", {}), f"Table {name}, row '{row['row']}'")
-    runs = [captioner(experiment, method, train_role, seed) for seed in experiment.seeds]
+    xe_epochs = training.grid_xe_epochs if table.get("grid") else training.xe_epochs
+    runs = [captioner(experiment, method, train_role, seed, xe_epochs) for seed in experiment.seeds.of(part["phase"])]
     return stage, tuple(teacher_of(experiment, run) if is_teacher else run for run in runs), ""
 
 
@@ -261,15 +273,17 @@ def override(method: Method, values: Mapping[str, Any], where: str) -> Method:
 # Identity of a run
 
 
-def captioner(experiment: Experiment, method: Method, role: Role, seed: int) -> Run:
+def captioner(experiment: Experiment, method: Method, role: Role, seed: int, xe_epochs: int | None = None) -> Run:
     """The run that trains a captioner with ``method`` on the train split of ``role``."""
-    return _identified(experiment, Run("", "captioner", method, role, seed))
+    epochs = experiment.training.xe_epochs if xe_epochs is None else xe_epochs
+    return _identified(experiment, Run("", "captioner", method, role, seed, epochs))
 
 
 def teacher_of(experiment: Experiment, run: Run) -> Run:
     """The teacher of a captioner: shared by all that differ only in what a teacher does not have."""
     own = {name: getattr(run.method, name) for name in _TEACHER_METHOD}
-    return _identified(experiment, Run("", "teacher", replace(experiment.method, **own), run.role, run.seed))
+    epochs = experiment.training.teacher_xe_epochs
+    return _identified(experiment, Run("", "teacher", replace(experiment.method, **own), run.role, run.seed, epochs))
 
 
 def resolved_configuration(experiment: Experiment, run: Run) -> dict[str, Any]:
@@ -286,8 +300,8 @@ def resolved_configuration(experiment: Experiment, run: Run) -> dict[str, Any]:
         "kind": run.kind,
         "method": {name: method[name] for name in _TEACHER_METHOD} if is_teacher else method,
         "model": asdict(experiment.model),
-        "training": {name: training[name] for name in budget},
-        "data": _data_configuration(experiment, run.role),
+        "training": {name: training[name] for name in budget} | {"xe_epochs": run.xe_epochs},
+        "data": data_configuration(experiment, run.role),
         "encoder": _encoder_configuration(experiment, run.role),
         "seed": run.seed,
     }
@@ -299,8 +313,10 @@ def digest(configuration: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
-def _data_configuration(experiment: Experiment, role: Role) -> dict[str, Any]:
-    return {key: value for key, value in asdict(experiment.data[role]).items() if key != "title"}
+def data_configuration(experiment: Experiment, role: Role) -> dict[str, Any]:
+    """All but the title; ``retrieval_features``, a late key, only where it is given, so that older ids stay."""
+    data = {key: value for key, value in asdict(experiment.data[role]).items() if key != "title"}
+    return data if data["retrieval_features"] else {key: data[key] for key in data if key != "retrieval_features"}
 
 
 def _encoder_configuration(experiment: Experiment, role: Role) -> dict[str, Any] | None:
@@ -308,7 +324,7 @@ def _encoder_configuration(experiment: Experiment, role: Role) -> dict[str, Any]
     if experiment.data[role].features:
         return None
     encoder = {key: value for key, value in asdict(experiment.encoder).items() if key != "threads"}
-    return encoder if role == "primary" else {**encoder, "data": _data_configuration(experiment, "primary")}
+    return encoder if role == "primary" else {**encoder, "data": data_configuration(experiment, "primary")}
 
 
 def _identified(experiment: Experiment, run: Run) -> Run:
@@ -318,6 +334,8 @@ def _identified(experiment: Experiment, run: Run) -> Run:
     words = [] if run.kind == "captioner" else ["teacher"]
     words += [_word(name, own[name]) for name in own if name in relevant and own[name] != preset[name]]
     words = words or ["rdt"]
+    if run.kind == "captioner" and run.xe_epochs != experiment.training.xe_epochs:
+        words.append(_word("xe_epochs", run.xe_epochs))
     if run.role != "primary":
         words.append(run.role)
     words += [f"s{run.seed}", digest(resolved_configuration(experiment, run))]

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from rdt.config import Method, check_data, load_experiment
+from rdt.config import Method, Seeds, check_data, load_experiment
 from rdt.errors import UserError
 from rdt.experiment_file import EXPERIMENTS, json_schema, names
 
@@ -49,12 +49,12 @@ def put(content: dict, dotted: str, value) -> None:
     content[last] = value
 
 
-def test_scenes_is_the_papers_method_with_shorter_rows():
+def test_scenes_is_the_papers_method_with_shorter_rows_and_its_own_pace():
     experiment = load_experiment("scenes")
     assert experiment.method.length == 16
-    own = {"length": 20, "rl_lr": 1e-5}
+    own = {"length": 20, "rl_lr": 1e-5, "time_delta": 0, "images_per_step": 16}
     assert dataclasses.replace(experiment.method, **own) == preset("paper")
-    assert (experiment.method_name, experiment.seeds) == ("paper", (0,))
+    assert (experiment.method_name, experiment.seeds) == ("paper", Seeds((0,), (0,)))
     assert experiment.tables == ("II", "III", "IV", "V", "VI", "VII", "VIII")
     assert experiment.data["primary"].references == 40 and experiment.data["novel"].train == 0
 
@@ -83,7 +83,7 @@ def test_every_experiment_of_the_repository_is_right_and_starts_with_its_command
     for name in names():
         assert load_experiment(name).name == name
         head = (EXPERIMENTS / f"{name}.yaml").read_text().split("\nname:")[0]
-        assert "make all" in head and "Cost:" in head
+        assert ("make all" in head or "snakemake --cores" in head) and "Cost" in head
 
 
 def test_whole_numbers_are_numbers_but_true_is_not(load, content):
@@ -132,6 +132,11 @@ def test_exponents_without_a_point_are_numbers(tmp_path, content):
         ("seeds", [], "seeds is [], expected a list of one or more values"),
         ("seeds", [0, 1, 0], "expected each value once"),
         ("seeds", [0, -1], "seeds[1] is -1"),
+        ("seeds", 3, "seeds is 3, expected a list, or one under each of xe, rl"),
+        ("seeds", {"xe": [0]}, "the key seeds.rl is missing"),
+        ("seeds", {"xe": [0], "lr": [0]}, "unknown key seeds.lr"),
+        ("seeds", {"xe": [0], "rl": []}, "seeds.rl is [], expected a list of one or more values"),
+        ("seeds", {"xe": [0, 1], "rl": [0, 2]}, "seeds.rl is [0, 2], expected only seeds of seeds.xe, which lacks 2"),
         ("tables", ["II", "IX"], "tables[1] is 'IX', expected one of II, III, IV, V, VI, VII, VIII"),
         ("tables", "every", "tables is 'every', expected one of all"),
         ("name", "my runs", "name is 'my runs', expected letters, digits, - and _"),
@@ -161,6 +166,13 @@ def test_an_unknown_key_names_the_nearest_known_one(load, content, key, meant):
     put(content, key, 1)
     error = failure(load)
     assert error.problem == f"unknown key {key}" and error.remedy == f"did you mean {meant}?"
+
+
+def test_a_list_of_seeds_is_for_both_phases(load, content):
+    content["seeds"] = [3, 1]
+    assert load().seeds == Seeds((3, 1), (3, 1))
+    content["seeds"] = {"rl": [1], "xe": [3, 1]}
+    assert load().seeds == Seeds((3, 1), (1,))
 
 
 def test_missing_keys(load, content):
@@ -243,6 +255,88 @@ def test_published_features_stand_in_for_the_photographs(load, content, tmp_path
     assert "features is given without" in str(failure(load))
     del content["data"]["secondary"]["features"]
     assert "neither images nor features" in str(failure(load))
+
+
+# ---- a file with a base
+
+
+def based(folder: Path, base: str, **changes: object) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({"name": "mine", "base": base, **changes}))
+    return path
+
+
+def test_a_file_with_a_base_replaces_what_it_names_and_keeps_the_rest(tmp_path):
+    smoke = load_experiment("smoke")
+    changes = {"override": {"steps": 2}, "model": {"dim": 8}, "data": {"primary": {"train": 30}}, "tables": ["V"]}
+    mine = load_experiment(based(tmp_path, "smoke", **changes))
+    assert mine.name == "mine" and mine.tables == ("V",)
+    assert mine.method == dataclasses.replace(smoke.method, steps=2)
+    assert mine.model == dataclasses.replace(smoke.model, dim=8)
+    assert mine.data == smoke.data | {"primary": dataclasses.replace(smoke.data["primary"], train=30)}
+    assert (mine.training, mine.encoder, mine.seeds) == (smoke.training, smoke.encoder, smoke.seeds)
+
+
+def test_null_takes_a_key_of_the_base_away(tmp_path):
+    mine = load_experiment(based(tmp_path, "smoke", data={"novel": None}, override=None))
+    assert set(mine.data) == {"primary", "secondary"}
+    assert mine.method == load_experiment("smoke", overrides=["override={}"]).method
+
+
+def test_a_base_by_its_path_beside_the_file_and_a_base_of_a_base(tmp_path, monkeypatch):
+    first = tmp_path / "first.yaml"
+    first.write_text(yaml.safe_dump({"name": "first", "base": "smoke", "seeds": [1], "model": {"dim": 8}}))
+    path = based(tmp_path, "first.yaml", model={"ffn": 5})
+    monkeypatch.chdir(tmp_path.parent)
+    mine = load_experiment(path)
+    assert mine.seeds.xe == (1,) and (mine.model.dim, mine.model.ffn, mine.model.heads) == (8, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "told"),
+    [
+        ("smoek", {}, "unknown experiment smoek; did you mean smoke?"),
+        ("none.yaml", {}, "none.yaml: the experiment file does not exist"),
+        ("mine.yaml", {}, "base 'mine.yaml' leads back to this file"),
+        (3, {}, "base is 3, expected the name of an experiment"),
+        ("smoke", {"model": {"dimm": 3}}, "unknown key model.dimm; did you mean dim?"),
+        ("smoke", {"model": {"heads": 3}}, "model.dim is 16, expected a multiple of model.heads (3)"),
+        ("smoke", {"model": None}, "the key model is missing"),
+        ("smoke", {"name": None}, "the key name is missing"),
+    ],
+)
+def test_mistakes_in_a_file_with_a_base(tmp_path, base, changes, told):
+    with pytest.raises(UserError) as error:
+        load_experiment(based(tmp_path, base, **changes))
+    assert told in str(error.value)
+
+
+def test_the_encoder_may_be_absent_where_every_role_has_published_features(load, content):
+    del content["encoder"]
+    assert "the key encoder is missing, and data.novel has no published features" in str(failure(load))
+    published = {"source": "karpathy", "annotations": "a.json", "features": "clip", "caption_features": "clip-text"}
+    content["data"] = {"primary": published}
+    assert load().encoder is None
+    published["retrieval_features"] = "vit"
+    assert load().data["primary"].retrieval_features == "vit"
+    content["data"]["primary"] = {
+        "source": "karpathy",
+        "annotations": "a.json",
+        "images": "b",
+        "retrieval_features": "v",
+    }
+    assert "retrieval_features is given without data.primary.features" in str(failure(load))
+
+
+def test_the_schema_lets_a_file_with_a_base_leave_keys_out(content):
+    validator = jsonschema.Draft202012Validator(json_schema())
+    assert validator.is_valid({"name": "mine", "base": "coco", "model": {"dim": 8}})
+    assert not validator.is_valid({"base": "coco"})
+    assert not validator.is_valid({"name": "mine", "base": "coco", "model": {"dimm": 8}})
+    for group, key in (("model", "dim"), ("training", "schedule"), ("encoder", "width")):
+        incomplete = json.loads(json.dumps(content))
+        del incomplete[group][key]
+        assert not validator.is_valid(incomplete), key
 
 
 def test_the_committed_schema_is_the_one_of_the_dataclasses():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rdt.config import TABLES, Data, Encoder, Experiment, Method, Model, Training
+from rdt.config import TABLES, Data, Encoder, Experiment, Method, Model, Seeds, Training
 from rdt.errors import UserError
 from rdt.plan import captioner, load_tables, override, plan, resolved_configuration, stage_name, teacher_of
 
@@ -31,6 +31,7 @@ def experiment(**changes) -> Experiment:
         "model": Model(64, 4, 128, 2, 1, 2, 0.1, 0.1),
         "training": Training(
             xe_epochs=3,
+            grid_xe_epochs=3,
             rl_epochs=1,
             teacher_xe_epochs=2,
             teacher_rl_epochs=1,
@@ -48,7 +49,7 @@ def experiment(**changes) -> Experiment:
             checkpoint_minutes=1.0,
             threads=1,
         ),
-        "seeds": (0,),
+        "seeds": Seeds((0,), (0,)),
         "tables": TABLES,
     }
     return Experiment(**(defaults | changes))
@@ -80,6 +81,19 @@ def test_rows_of_several_tables_share_a_run(made):
     assert runs_of(made, "V", "base + RL", "C") == runs_of(made, "VI", "λ_F=1, λ_E=0", "C")
     assert runs_of(made, "V", "base", "C") == runs_of(made, "III", "SCD-Net◇ (CVPR23) [9]", "c40/C")
     assert rdt != runs_of(made, "IV", "RDT◇", "secondary/C")
+
+
+def test_a_grid_of_its_own_length_shares_runs_with_itself_alone():
+    usual = experiment()
+    short = plan(replace(usual, training=replace(usual.training, grid_xe_epochs=1)), load_tables())
+    rdt = runs_of(short, "II", "RDT◇", "xe/C")
+    assert rdt == runs_of(short, "V", "base + RVE + RL", "C")
+    grid = runs_of(short, "VI", "λ_F=0.75, λ_E=0.55", "C")
+    assert grid == runs_of(short, "VIII", "δ_tim=0.12, δ_sen=0.15", "C") != rdt
+    assert [short.runs[run].xe_epochs for run in (*rdt, *grid)] == [3, 1]
+    assert grid[0].startswith("rdt-xe_epochs1-s0-")
+    # 12 + 9 of the two grids, 4 of Table V, 2 on the secondary role, the teacher
+    assert len(short.runs) == 12 + 9 + 4 + 2 + 1
 
 
 def test_stages_close_over_what_later_stages_read(made):
@@ -165,11 +179,23 @@ def test_only_the_tables_asked_for_are_planned():
 
 
 def test_one_run_per_seed():
-    made = plan(experiment(tables=("VI",), seeds=(0, 7)), load_tables())
+    made = plan(experiment(tables=("VI",), seeds=Seeds((0, 7), (0,))), load_tables())
     assert len(made.runs) == 24
     first, second = (made.runs[run] for run in runs_of(made, "VI", "λ_F=0.6, λ_E=0", "C"))
     assert (first.seed, second.seed) == (0, 7)
     assert first.method == second.method
+
+
+def test_the_phases_have_seeds_of_their_own():
+    """Two seeds of cross-entropy and one of CIDEr optimisation: Table II trains both rows and the teacher
+    with both, but the second stage, and the teacher that guides it, with one."""
+    usual = experiment()
+    single = replace(usual.training, cascades=1)
+    made = plan(replace(usual, tables=("II",), training=single, seeds=Seeds((0, 7), (7,))), load_tables())
+    seeds = {stage: sorted(made.runs[run].seed for run, s in made.trainings if s == stage) for stage in ("xe", "rl")}
+    assert seeds == {"xe": [0, 0, 0, 7, 7, 7], "rl": [7, 7, 7]}
+    first, second = (runs_of(made, "II", "RDT◇", f"{phase}/C") for phase in ("xe", "rl"))
+    assert second == first[1:]
 
 
 def test_ids_say_what_differs_and_are_safe_paths(made):
@@ -184,9 +210,9 @@ def test_ids_say_what_differs_and_are_safe_paths(made):
 @pytest.mark.parametrize(
     ("change", "same"),
     [
-        ({"name": "other", "tables": ("II",), "seeds": (0, 1)}, True),
+        ({"name": "other", "tables": ("II",), "seeds": Seeds((0, 1), (0,))}, True),
         ({"data_root": "elsewhere"}, True),
-        ({"seeds": (1,)}, False),
+        ({"seeds": Seeds((1,), (1,))}, False),
     ],
 )
 def test_identity_of_the_whole(change, same):
@@ -201,6 +227,7 @@ def test_identity_of_the_whole(change, same):
         ("training", {"checkpoint_minutes": 9.0}, True),
         ("training", {"cascades": 1}, True),
         ("training", {"xe_epochs": 4}, False),
+        ("training", {"grid_xe_epochs": 4}, True),
         ("training", {"teacher_beam": 1}, False),
         ("encoder", {"threads": 4}, True),
         ("encoder", {"epochs": 11}, False),

@@ -8,7 +8,7 @@ import pytest
 
 from rdt.config import TABLES
 from rdt.plan import column_name, is_measured, load_tables
-from rdt.tables import PUBLISHED, read_published
+from rdt.published import PUBLISHED, read_published
 
 # Rows and numbers of each table, counted on the printed page ("-" is not a number).
 COUNTS = {

@@ -43,6 +43,7 @@ EXPERIMENT: dict[str, Any] = {
     },
     "training": {
         "xe_epochs": 2,
+        "grid_xe_epochs": 1,
         "rl_epochs": 2,
         "teacher_xe_epochs": 2,
         "teacher_rl_epochs": 2,

@@ -12,13 +12,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from rdt import chain
 from rdt.captioning import Sampling, decode, denoise_captions, sentence_ranks, teacher_captions
-from rdt.inputs import Inputs, annotation_inputs, caption_rows, open_inputs
+from rdt.inputs import Inputs, caption_rows, open_inputs
 from rdt.io import atomic_write_text
 from rdt.model.captioner import Captioner
 from rdt.model.networks import build, configuration
 from rdt.model.teacher import Teacher
-from rdt.plan import Captions, Run, digest, resolved_configuration
+from rdt.plan import Captions, Run, digest
 from rdt.provenance import code_digest, recorded_digest
 from rdt.stages import Stage, open_stage, stage_arguments
 from rdt.training.batches import Split
@@ -72,18 +73,6 @@ class Training:
             return None
         return caption_rows(path, split.image_ids, self.inputs.vocabulary, self.inputs.length)
 
-    def files(self) -> dict[str, Path]:
-        """Everything that the training reads, for its manifest."""
-        paths, run = self.stage.paths, self.run
-        files = annotation_inputs(self.stage.experiment, paths, run.role)
-        files |= {"features": paths.features(run.role), "index": paths.index(run.role)}
-        files |= {"vocabulary": paths.vocabulary(run.role)}
-        for job in self._reads:
-            files[f"{job.run}/{job.stage}/{job.split}"] = paths.captions(job.run, job.stage, job.role, job.split)
-        for earlier_run, earlier in self.stage.plan.inputs(run, self.name)[0]:
-            files[earlier] = paths.stage(earlier_run, earlier)
-        return files
-
 
 def task(training: Training, train: Split) -> Task:
     """What the loop is to do for this network."""
@@ -124,10 +113,8 @@ def _teacher_says(training: Training, model: Teacher, split: Split) -> list[str]
 def budget(training: Training, images: int) -> Budget:
     """Epochs, rate and bookkeeping of this network."""
     settings, method = training.stage.experiment.training, training.run.method
-    if training.run.kind == "teacher":
-        epochs = settings.teacher_rl_epochs if training.is_rl else settings.teacher_xe_epochs
-    else:
-        epochs = settings.rl_epochs if training.is_rl else settings.xe_epochs
+    rl_epochs = settings.teacher_rl_epochs if training.run.kind == "teacher" else settings.rl_epochs
+    epochs = rl_epochs if training.is_rl else training.run.xe_epochs
     total = epochs * max(1, images // method.images_per_step)
     dim = training.stage.experiment.model.dim
 
@@ -198,21 +185,13 @@ def run(args: argparse.Namespace) -> None:
     torch.set_deterministic_debug_mode("error")  # the same as use_deterministic_algorithms, without its imports
     inputs = open_inputs(experiment, stage.paths, planned.role, planned.role, planned.method.length)
     training = Training(stage, planned, args.stage, inputs)
-    settings = resolved_configuration(experiment, planned)
-    with stage.job(
-        "train",
-        CODE,
-        output=training.folder,
-        run=planned,
-        stage=args.stage,
-        configuration=settings,
-        inputs=training.files(),
-    ) as job:
+    step = chain.training(stage.plan, stage.paths, planned.id, args.stage)
+    with stage.make(step, run=planned, stage=args.stage) as job:
         config = configuration(experiment, planned, args.stage, inputs.vocabulary, inputs.grid_dim, inputs.global_dim)
         identity = {
             "configuration": f"{planned.id}/{args.stage}",
             "vocabulary": inputs.vocabulary.digest,
-            "inputs": digest({name: recorded_digest(path) for name, path in training.files().items()}),
+            "inputs": digest({name: recorded_digest(path) for name, path in step.inputs.items()}),
             "code": code_digest(CODE),
         }
         checkpoint = training.folder / "checkpoint.pt"

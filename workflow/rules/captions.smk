@@ -1,13 +1,13 @@
-rule caption:
+rule captions:
     input:
         caption_inputs,
         tracking=ancient(TRACKING),
     output:
         f"{ROOT}/captions/{{run}}/{{stage}}/manifest.json",
     log:
-        f"{ROOT}/logs/caption/{{run}}.{{stage}}.log",
+        f"{ROOT}/logs/captions/{{run}}.{{stage}}.log",
     benchmark:
-        f"{ROOT}/benchmarks/caption/{{run}}.{{stage}}.tsv"
+        f"{ROOT}/benchmarks/captions/{{run}}.{{stage}}.tsv"
     wildcard_constraints:
         run="(?!teacher-)[^/]+",
     conda:
@@ -21,11 +21,11 @@ rule caption:
     message:
         "caption with {wildcards.run} {wildcards.stage}"
     shell:
-        rdt("caption EXPERIMENT --run {wildcards.run} --stage {wildcards.stage}")
+        rdt("captions EXPERIMENT --run {wildcards.run} --stage {wildcards.stage}")
 
 
 # The second stages wait for the teacher's captions, so they go before those that only the tables read.
-use rule caption as caption_teacher with:
+use rule captions as captions_teacher with:
     wildcard_constraints:
         run="teacher-[^/]+",
     priority: 2

@@ -1,15 +1,25 @@
 # What the rules share: the experiment and its plan, and functions that name files and settings.
 import fcntl
+import functools
 import os
 import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rdt.chain import annotations as annotation_files
+from rdt.chain import pool_role
 from rdt.config import check_data, load_experiment
+from rdt.cost_report import estimate
 from rdt.errors import UserError
 from rdt.paths import Paths
-from rdt.plan import digest, load_tables, plan, resolved_configuration
+from rdt.plan import (
+    data_configuration,
+    digest,
+    load_tables,
+    plan,
+    resolved_configuration,
+)
 from rdt.provenance import code_digest
 
 ENVIRONMENT = "../../environment.yml"
@@ -83,27 +93,22 @@ def setting(*values):
     return digest({str(at): value for at, value in enumerate(values)})
 
 
-def data_settings(role):
-    """Everything about a role's data set but its title."""
-    return {
-        key: value
-        for key, value in asdict(EXPERIMENT.data[role]).items()
-        if key != "title"
-    }
-
-
 def annotations(role):
-    """The annotation file of a role; an absent one of a user's is told by the stage that reads it."""
-    if EXPERIMENT.data[role].source == "scenes":
-        return [f"{ROOT}/data/{role}/dataset.json"]
-    path = Path(EXPERIMENT.data_root) / EXPERIMENT.data[role].annotations
-    return [path.as_posix()] if path.exists() else []
+    """The annotation files of a role; an absent one of a user's is told by the stage that reads it."""
+    paths = annotation_files(EXPERIMENT, PATHS, role).values()
+    made = EXPERIMENT.data[role].source == "scenes"
+    return [path.as_posix() for path in paths if made or path.exists()]
 
 
 def store(role):
     """The arrays of a role's feature store."""
     arrays = ("image_ids", "grid", "global", "caption_image", "caption_global")
     return [f"{ROOT}/features/{role}/{name}.npy" for name in arrays]
+
+
+def encoder_threads():
+    """Threads of the encoder; the import of published features needs one."""
+    return EXPERIMENT.encoder.threads if EXPERIMENT.encoder else 1
 
 
 def weights(run, stage):
@@ -129,11 +134,6 @@ def captions_done(job):
         .with_name("manifest.json")
         .as_posix()
     )
-
-
-def pool_role(role):
-    """Whose train captions are retrieved for the images of a role."""
-    return "primary" if role == "novel" else role
 
 
 # Inputs of the rules, by wildcards
@@ -201,10 +201,16 @@ def score_inputs(wildcards):
 # What an experiment ends in
 
 
+def all_scores():
+    """What stands for the scores of all networks, by role."""
+    roles = sorted({cell.role for cell in PLAN.cells if cell.runs})
+    return [f"{ROOT}/scores/baselines/{role}-test.json" for role in roles]
+
+
 def table_files(kind):
-    """The tables in one format: csv, md or tex."""
+    """The tables in one format: .csv, .md or .tex, or their tests: _tests.csv."""
     return [
-        f"{PATHS.tables.as_posix()}/table_{name}.{kind}" for name in EXPERIMENT.tables
+        f"{PATHS.tables.as_posix()}/table_{name}{kind}" for name in EXPERIMENT.tables
     ]
 
 
@@ -222,7 +228,17 @@ def probe_files():
     )
 
 
+@functools.cache
+def tell_cost():
+    """In a dry run, what the table of jobs does not say. The cost of the scenes was measured: it is in their files."""
+    # Snakemake knows only after it has read all rules whether it is to run them.
+    if workflow.dryrun and EXPERIMENT.data["primary"].source != "scenes":
+        print(estimate(PLAN, PATHS), flush=True)
+
+
 def files_of_all():
-    """All tables, and the page about them."""
-    tables = [path for kind in ("csv", "md", "tex") for path in table_files(kind)]
-    return [*tables, (PATHS.reports / "README.md").as_posix()]
+    """All tables, the page about them, and the verdicts on the paper's claims."""
+    tell_cost()
+    tables = [path for kind in (".csv", ".md", ".tex") for path in table_files(kind)]
+    pages = [PATHS.reports / "README.md", PATHS.claims]
+    return [*tables, *[page.as_posix() for page in pages]]

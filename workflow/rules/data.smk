@@ -25,7 +25,9 @@ rule scenes:
         ENVIRONMENT
     params:
         code=code_digest("rdt.data.scenes.build"),
-        settings=lambda wildcards: setting(data_settings(wildcards.role)),
+        settings=lambda wildcards: setting(
+            data_configuration(EXPERIMENT, wildcards.role)
+        ),
     message:
         "render the {wildcards.role} images"
     shell:

@@ -10,10 +10,10 @@ rule encoder:
         f"{ROOT}/benchmarks/encoder.tsv"
     conda:
         ENVIRONMENT
-    threads: EXPERIMENT.encoder.threads
+    threads: encoder_threads()
     params:
         code=code_digest("rdt.features.encoder"),
-        settings=setting(asdict(EXPERIMENT.encoder)),
+        settings=setting(EXPERIMENT.encoder and asdict(EXPERIMENT.encoder)),
     message:
         "train the encoder"
     shell:
@@ -34,10 +34,12 @@ rule features:
         f"{ROOT}/benchmarks/features_{{role}}.tsv"
     conda:
         ENVIRONMENT
-    threads: EXPERIMENT.encoder.threads
+    threads: encoder_threads()
     params:
         code=code_digest("rdt.features.extract"),
-        settings=lambda wildcards: setting(data_settings(wildcards.role)),
+        settings=lambda wildcards: setting(
+            data_configuration(EXPERIMENT, wildcards.role)
+        ),
     message:
         "features of {wildcards.role}"
     shell:

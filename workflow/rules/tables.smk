@@ -14,6 +14,7 @@ rule score:
         f"{ROOT}/benchmarks/score_{{role}}.tsv"
     conda:
         ENVIRONMENT
+    threads: 2  # METEOR's process works beside ours
     params:
         code=code_digest("rdt.scoring"),
         rows=lambda wildcards: setting(
@@ -27,21 +28,19 @@ rule score:
 
 rule tables:
     input:
-        scores=expand(
-            f"{ROOT}/scores/baselines/{{role}}-test.json",
-            role=sorted({cell.role for cell in PLAN.cells if cell.runs}),
-        ),
+        scores=all_scores(),
         probe=probe_files(),
         rows="experiments/tables.yaml",
         published=[f"reports/published/table_{name}.csv" for name in EXPERIMENT.tables],
     output:
         report(
-            table_files("md"),
+            table_files(".md"),
             category="Tables",
             caption="../report/table.rst",
         ),
-        table_files("csv"),
-        table_files("tex"),
+        table_files(".csv"),
+        table_files(".tex"),
+        table_files("_tests.csv"),
         server_archive(),
         page=(PATHS.reports / "README.md").as_posix(),
         headline=PATHS.headline.as_posix(),
@@ -59,9 +58,38 @@ rule tables:
         rdt("tables EXPERIMENT")
 
 
+rule claims:
+    input:
+        scores=all_scores(),
+        claims="reports/claims.yaml",
+        rows="experiments/tables.yaml",
+        published=[f"reports/published/table_{name}.csv" for name in EXPERIMENT.tables],
+    output:
+        report(
+            PATHS.claims.as_posix(),
+            category="Claims",
+            caption="../report/claims.rst",
+        ),
+        PATHS.claims.with_suffix(".csv").as_posix(),
+        verdicts=PATHS.verdicts.as_posix(),
+    log:
+        f"{ROOT}/logs/claims.log",
+    benchmark:
+        f"{ROOT}/benchmarks/claims.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_digest("rdt.claims"),
+    message:
+        "judge the paper's claims"
+    shell:
+        rdt("claims EXPERIMENT")
+
+
 onsuccess:
-    if PATHS.headline.exists():
-        print(PATHS.headline.read_text(encoding="utf-8"), end="", flush=True)
+    for path in (PATHS.headline, PATHS.verdicts):
+        if path.exists():
+            print(path.read_text(encoding="utf-8"), end="", flush=True)
     shell(f"python -m rdt track flush {shlex.quote(NAME)}")
 
 
