@@ -1,4 +1,4 @@
-"""The ``caption`` stage: the captions of one network on the splits that tables and later stages read."""
+"""The ``captions`` stage: the captions of one network on the splits that tables and later stages read."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rdt import chain
 from rdt.config import Method
 from rdt.data.vocabulary import Vocabulary
 from rdt.diffusion import count_oov, decode_bits, encode_bits, sample
@@ -112,7 +113,7 @@ def write_results(path: Path, image_ids: Sequence[int], captions: Sequence[str])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``rdt caption``."""
+    """Arguments of ``rdt captions``."""
     stage_arguments(parser)
     parser.add_argument("--run", required=True, help="id of the run, as in results/<experiment>/runs/")
     parser.add_argument("--stage", required=True, help="network of the run: xe, xe2, rl or rl2")
@@ -127,9 +128,8 @@ def run(args: argparse.Namespace) -> None:
         known = ", ".join(sorted({job.trained_stage for job in stage.plan.captions if job.run == args.run}))
         raise UserError("--stage", f"no table needs captions of '{args.stage}' of run {args.run}", f"choose {known}")
     torch.set_num_threads(stage.experiment.training.threads)
-    inputs = {"weights": stage.paths.stage(args.run, args.stage)}
-    folder = stage.paths.captions(run.id, args.stage, "", "").parent
-    with stage.job("caption", __name__, output=folder, run=run, stage=args.stage, inputs=inputs) as track:
+    steps = chain.captions(stage.plan, stage.paths, run.id, args.stage)
+    with stage.make(*steps, run=run, stage=args.stage) as track:
         for job in jobs:
             started = time.monotonic()
             inputs = open_inputs(stage.experiment, stage.paths, job.role, run.role, run.method.length)

@@ -18,14 +18,21 @@ from rdt.errors import UserError
 COMMANDS: dict[str, tuple[str, str]] = {
     "scenes": ("rdt.commands.scenes", "render the embedded data set of a role"),
     "encoder": ("rdt.features.encoder", "train the two-tower encoder on the primary train split"),
-    "features": ("rdt.features.extract", "extract or import the features of a role"),
+    "extract": ("rdt.commands.extract", "extract features of CLIP from photographs and captions"),
+    "features": ("rdt.features.extract", "encode or import the features of a role"),
     "probe": ("rdt.features.probe", "report what the encoder's features tell"),
     "vocabulary": ("rdt.commands.vocabulary", "build the vocabulary of a role"),
     "index": ("rdt.commands.index", "retrieve sentences of the train pool for every image"),
     "train": ("rdt.training.stage", "train one stage of one run"),
-    "caption": ("rdt.captioning", "caption a split with a trained run"),
+    "captions": ("rdt.captioning", "caption the images of the tables with a trained run"),
     "score": ("rdt.scoring", "score captions against their references"),
+    "evaluate": ("rdt.commands.evaluate", "score any captioner's output, in the COCO formats"),
     "tables": ("rdt.tables", "put the scores into Tables II-VIII"),
+    "claims": ("rdt.claims", "reach a verdict on each claim of the paper"),
+    "verify": ("rdt.commands.verify", "follow a cell of a table down to the data, and compute its scores again"),
+    "why": ("rdt.commands.why", "say which input, parameter or module makes a result stale"),
+    "export": ("rdt.commands.export", "pack a finished experiment as a Workflow Run RO-Crate"),
+    "caption": ("rdt.commands.caption", "caption photographs of your own with a trained run"),
     "track": ("rdt.commands.track", "set up MLflow for an experiment, or send it the records that wait"),
     "check": ("rdt.commands.check", "validate an experiment file and that its data are there"),
     "config": ("rdt.commands.config", "print an experiment, resolved, as YAML"),
@@ -40,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     mistake goes to the file of ``--log``, or to stderr with RDT_TRACEBACK=1.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    # Threads that spin while they wait for each other take six times as long beside any other busy process.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     command = argv[0] if argv else ""
     log: Path | None = None
     try:

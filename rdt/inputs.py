@@ -58,14 +58,6 @@ def open_dataset(experiment: Experiment, paths: Paths, role: Role) -> Dataset:
     return load_role(role, experiment.data[role], paths.scenes(role), Path(experiment.data_root))
 
 
-def annotation_inputs(experiment: Experiment, paths: Paths, role: Role) -> dict[str, Path]:
-    """The annotation file of a role, for a manifest."""
-    data = experiment.data[role]
-    if data.source == "scenes":
-        return {"annotations": paths.scenes(role) / "dataset.json"}
-    return {"annotations": Path(experiment.data_root) / data.annotations}
-
-
 def open_inputs(experiment: Experiment, paths: Paths, role: Role, trained_on: Role, length: int) -> Inputs:
     """Inputs of ``role`` for a network that learnt its words from ``trained_on``."""
     return Inputs(

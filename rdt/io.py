@@ -81,7 +81,10 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise UserError(path, "the file does not exist", "run the step that writes it, or correct the path") from None
     except UnicodeDecodeError as error:
-        raise UserError(path, f"is not UTF-8 text (byte {error.start})", "write the file again") from None
+        line = 1 + error.object.count(b"\n", 0, error.start)
+        problem = f"is not UTF-8 text (byte {error.start}, line {line})"
+        remedy = f"convert it, if it is Latin-1: iconv -f LATIN1 -t UTF-8 {path.name}"
+        raise UserError(path, problem, remedy) from None
     except json.JSONDecodeError as error:
         whole = "is truncated" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
         problem = f"{whole}: {error.msg} at line {error.lineno}, column {error.colno}"

@@ -26,6 +26,11 @@ class Paths:
     def encoder(self) -> Path:
         return self.root / "encoder"
 
+    @property
+    def probe(self) -> Path:
+        """What the encoder's features tell."""
+        return self.encoder / "probe.json"
+
     def features(self, role: str) -> Path:
         return self.root / "features" / role
 
@@ -52,6 +57,15 @@ class Paths:
         """Scores of human captions, the retrieved sentence and the most frequent train caption."""
         return self.root / "scores" / "baselines" / f"{role}-{split}.json"
 
+    def score_set(self, role: str, split: str) -> Path:
+        """A name for all scores of one split, which one job writes: its manifest lies here."""
+        return self.root / "scores" / f"{role}-{split}"
+
+    @property
+    def cache(self) -> Path:
+        """Answers of slow programs by the digest of what they were asked; may be deleted at any time."""
+        return self.root / "cache"
+
     @property
     def reports(self) -> Path:
         return self.reports_root / self.experiment
@@ -61,9 +75,19 @@ class Paths:
         return self.reports / "tables"
 
     @property
+    def claims(self) -> Path:
+        """The verdicts on the paper's claims, to read; ``claims.csv`` lies beside it."""
+        return self.reports / "claims.md"
+
+    @property
     def headline(self) -> Path:
-        """What a finished workflow prints."""
+        """What a finished workflow prints about its tables."""
         return self.root / "headline.txt"
+
+    @property
+    def verdicts(self) -> Path:
+        """What a finished workflow prints about the claims."""
+        return self.root / "verdicts.txt"
 
     @property
     def mlflow_uri(self) -> str:

@@ -22,6 +22,7 @@ from rdt.io import atomic_write_json, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = "manifest.json"
+SHORT = 12  # hex digits of a digest that is shown, or that only has to tell one version from the next
 VERSIONS = ("torch", "numpy", "faiss-cpu", "pycocoevalcap", "safetensors", "mlflow", "snakemake")
 
 # Modules that decide where a result is written, how it is reported and how mistakes are told, or that
@@ -31,6 +32,7 @@ BYSTANDERS = frozenset(
     f"rdt{name}"
     for name in (
         "",
+        ".chain",
         ".cli",
         ".config",
         ".errors",
@@ -70,10 +72,18 @@ def tree_digest(folder: str | Path) -> str:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(folder, "the folder does not exist", "run the step that writes it")
-    digest = hashlib.sha256()
-    for path in sorted(_content(folder)):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
-    return digest.hexdigest()
+    return combined_digest({_relative(path, folder): file_digest(path) for path in sorted(_content(folder))})
+
+
+def combined_digest(files: Mapping[str, str]) -> str:
+    """One digest of many files: ``files`` are their SHA-256 by relative path, in order."""
+    lines = (f"{name}\0{digest}\n" for name, digest in files.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """``path`` seen from ``folder``, also where it lies beside it, with forward slashes."""
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _content(folder: Path) -> Iterator[Path]:
@@ -107,14 +117,24 @@ def code_digest(module: str) -> str:
     Imports inside functions count, also of modules loaded only at run time by name they do not. The
     syntax tree is hashed, without docstrings: comments, docstrings and formatting change nothing.
     """
+    lines = "".join(f"{name} {digest}\n" for name, digest in code_modules(module).items())
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def code_modules(module: str) -> dict[str, str]:
+    """The digest of each module that goes into :func:`code_digest`, by name, in order."""
     todo, seen = [module], set[str]()
     while todo:
         name = todo.pop()
         if name not in seen:
             seen.add(name)
             todo += [other for other in _parsed(name)[1] if other not in BYSTANDERS]
-    lines = "".join(f"{name} {_parsed(name)[0]}\n" for name in sorted(seen))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return {name: _parsed(name)[0] for name in sorted(seen)}
+
+
+def short_modules(module: str) -> dict[str, str]:
+    """:func:`code_modules` as a manifest keeps them: enough of each digest to tell which module changed."""
+    return {name: digest[:SHORT] for name, digest in code_modules(module).items()}
 
 
 @functools.cache
@@ -172,7 +192,7 @@ def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFun
 
 
 def manifest_path(target: str | Path) -> Path:
-    """``manifest.json`` inside a folder; ``<file>.manifest.json`` beside a file."""
+    """``manifest.json`` inside a folder; ``<name>.manifest.json`` beside a file, or for a set of files."""
     target = Path(target)
     return target / MANIFEST if target.is_dir() else target.with_name(f"{target.name}.{MANIFEST}")
 
@@ -187,23 +207,32 @@ def write_manifest(
     seed: int | None,
     started: float,
     mlflow_run_id: str | None = None,
+    files: Sequence[str | Path] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the manifest of a finished output: a folder, or one file of a folder that several jobs fill.
+    """Write the manifest of a finished output: a folder, one file, or some files that one job wrote.
 
     ``command`` is the argument list, ``configuration`` the resolved settings that decide the result,
     ``code`` a module's name (its :func:`code_digest` is taken) and ``started`` the ``time.time()`` of
-    the start. ``inputs`` are recorded by :func:`recorded_digest`, the output itself by :func:`digest`.
+    the start. ``inputs`` are recorded by :func:`recorded_digest`. ``files`` are what the job wrote where
+    that is not ``target`` itself, all of it: then ``target`` may be a mere name, or a folder of other files too.
     """
     target = Path(target)
+    written = _digests(target, files)
     manifest = {
         "command": list(command),
         "configuration": dict(configuration),
-        "code": {"module": code, "digest": code_digest(code), "git": git_revision()},
+        "code": {
+            "module": code,
+            "digest": code_digest(code),
+            "git": git_revision(),
+            "modules": short_modules(code),
+        },
         "inputs": {
             name: {"path": Path(path).as_posix(), "digest": recorded_digest(path)} for name, path in inputs.items()
         },
-        "content": digest(target),
+        "content": content_digest(target, written),
+        "files": written,
         "seed": seed,
         "versions": _versions(),
         "hardware": _hardware(),
@@ -216,6 +245,30 @@ def write_manifest(
     path = manifest_path(target)
     atomic_write_json(path, manifest)
     return path
+
+
+def _digests(target: Path, files: Sequence[str | Path]) -> dict[str, str]:
+    """SHA-256 of every file of an output, by its path as seen from :func:`base`."""
+    paths = [Path(path) for path in files] or ([target] if target.is_file() else sorted(_content(target)))
+    if not paths:
+        raise UserError(target, "nothing was written there", "run the step that writes it")
+    return {_relative(path, base(target)): file_digest(path) for path in paths}
+
+
+def content_digest(target: Path, files: Mapping[str, str]) -> str:
+    """The digest that stands for an output: a single file's own, else that of all its files."""
+    alone = not target.is_dir() and list(files) == [target.name]
+    return files[target.name] if alone else combined_digest(files)
+
+
+def base(target: str | Path) -> Path:
+    """The folder from which a manifest names the files of its output."""
+    return Path(target) if Path(target).is_dir() else Path(target).parent
+
+
+def output_files(target: str | Path, manifest: Mapping[str, Any]) -> dict[Path, str]:
+    """The digest of every file of an output, by path."""
+    return {Path(os.path.normpath(base(target) / name)): value for name, value in manifest["files"].items()}
 
 
 def read_manifest(target: str | Path) -> dict[str, Any]:

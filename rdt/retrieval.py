@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import faiss
 import numpy as np
 
 from rdt.errors import UserError
@@ -78,6 +77,8 @@ def retrieve(pool: Pool, queries: np.ndarray, image_ids: Sequence[int], k: int, 
             f"the pool has {len(pool.texts)} distinct captions, too few for {k} per image besides its own",
             "lower `override.retrieved` or use a larger train split",
         )
+    import faiss  # here, since those who only scale vectors need not have it
+
     index = faiss.IndexFlatIP(pool.vectors.shape[1])
     index.add(pool.vectors)
     similarity, rows = index.search(unit(queries), k + extra)

@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rdt import tracking
+from rdt.chain import Step
 from rdt.config import Experiment
 from rdt.errors import UserError
 from rdt.experiment_file import read
@@ -55,6 +56,34 @@ class Stage:
 
     def _known(self) -> str:
         return f"choose one of {', '.join(sorted(self.plan.runs))}"
+
+    @contextmanager
+    def make(
+        self, *steps: Step, run: Run | None = None, stage: str = "", role: str = "", seed: int | None = None
+    ) -> Iterator[Job]:
+        """Track the job of a step of the chain and, when it succeeds, write the manifest of what it made.
+
+        Several ``steps`` are the outputs of one command.
+        """
+        started = time.time()
+        settings = {name: value for step in steps for name, value in step.configuration.items()}
+        name, code = steps[0].name, steps[0].code
+        with self.job(name, code, run=run, stage=stage, role=role, seed=seed, configuration=settings) as job:
+            yield job
+            for step in steps:
+                manifest = write_manifest(
+                    step.target,
+                    command=["rdt", *sys.argv[1:]],
+                    configuration=step.configuration,
+                    code=step.code,
+                    inputs=step.inputs,
+                    seed=seed if run is None else run.seed,
+                    started=started,
+                    mlflow_run_id=job.track.mlflow_run_id,
+                    files=step.files,
+                    extra={"tracking_job": job.track.job},
+                )
+                job.artifact(manifest)
 
     @contextmanager
     def job(
@@ -106,12 +135,13 @@ def stage_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", help="folder that the paths of the experiment's data are relative to")
 
 
+def experiment_option(parser: argparse.ArgumentParser) -> None:
+    """The same for a command that has a subject of its own: the experiment is the default one unless it is named."""
+    parser.add_argument("--experiment", default="scenes", metavar="NAME", help="by name or by path (default: scenes)")
+    parser.add_argument("--data-root", help="folder that the paths of the experiment's data are relative to")
+
+
 def open_stage(args: argparse.Namespace) -> Stage:
     """Read and check the experiment file."""
     experiment = read(args.experiment, args.data_root)
     return Stage(experiment, Paths(experiment.name))
-
-
-def data_settings(experiment: Experiment, role: str) -> dict[str, Any]:
-    """The settings of one role's data set."""
-    return {"data": asdict(experiment.data[role])}

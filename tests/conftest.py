@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import finished as finished_experiment
 from tests import tiny
 
 
@@ -15,3 +16,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     tiny.prepare(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository in which the tiny experiment is finished; copy it before changing it."""
+    return finished_experiment.make(tmp_path_factory.mktemp("finished"))

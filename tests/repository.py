@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-NEEDED = ("Snakefile", "environment.yml", "experiments", "profiles", "rdt", "reports/published", "workflow")
+REPORTS = ("reports/published", "reports/claims.yaml")
+NEEDED = ("Snakefile", "environment.yml", "experiments", "profiles", "rdt", *REPORTS, "workflow")
 
 
 def copy_repository(folder: Path) -> Path:

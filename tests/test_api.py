@@ -12,15 +12,17 @@ import rdt.model
 from rdt.metrics.ciderd import CiderD
 from rdt.metrics.corpus import evaluate
 from rdt.model.attention import RankingAttention
+from rdt.photos import PhotoCaption, caption
 
 
 def test_packages_offer_what_their_modules_define():
+    assert rdt.caption is caption and rdt.PhotoCaption is PhotoCaption
     assert rdt.model.RankingAttention is RankingAttention
     assert rdt.metrics.CiderD is CiderD
     assert rdt.metrics.evaluate is evaluate
 
 
-@pytest.mark.parametrize("package", [rdt.model, rdt.metrics])
+@pytest.mark.parametrize("package", [rdt, rdt.model, rdt.metrics])
 def test_every_name_of_all_is_there(package):
     assert [name for name in package.__all__ if getattr(package, name).__name__ != name] == []
 
@@ -32,7 +34,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_a_package_alone_imports_neither_torch_nor_the_metrics_tools():
-    code = "import sys, rdt.model, rdt.metrics; print({'torch', 'numpy', 'pycocoevalcap'} & set(sys.modules))"
+    code = "import sys, rdt, rdt.model, rdt.metrics; print({'torch', 'numpy', 'pycocoevalcap'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "set()\n"
 

@@ -140,8 +140,8 @@ def trained(prepared, tmp_path_factory) -> Path:
     folder = tiny.copied(prepared, tmp_path_factory.mktemp("trained"))
     _, planned, _ = tiny.opened(folder)
     teacher, run = tiny.run_id(planned, "teacher"), tiny.run_id(planned, "rdt")
-    jobs = [("train", teacher, "xe"), ("train", teacher, "rl"), ("caption", teacher, "rl")]
-    jobs += [("train", run, "xe"), ("train", run, "rl"), ("caption", run, "rl")]
+    jobs = [("train", teacher, "xe"), ("train", teacher, "rl"), ("captions", teacher, "rl")]
+    jobs += [("train", run, "xe"), ("train", run, "rl"), ("captions", run, "rl")]
     for command, name, stage in jobs:
         assert tiny.rdt(folder, command, f"{tiny.NAME}.yaml", "--run", name, "--stage", stage) == 0
     return folder
@@ -163,14 +163,14 @@ def test_every_file_of_the_plan_is_written_and_again_the_same(trained, tmp_path)
         assert [record["image_id"] for record in json.loads(content)] == images
     again = tiny.copied(trained, tmp_path / "again")
     run = tiny.run_id(planned, "rdt")
-    assert tiny.rdt(again, "caption", f"{tiny.NAME}.yaml", "--run", run, "--stage", "rl") == 0
+    assert tiny.rdt(again, "captions", f"{tiny.NAME}.yaml", "--run", run, "--stage", "rl") == 0
     assert captions_of(again) == files
 
 
 def test_a_stage_that_nothing_captions_is_an_error(trained, capsys):
     _, planned, _ = tiny.opened(trained)
     run = tiny.run_id(planned, "rdt")
-    assert tiny.rdt(trained, "caption", f"{tiny.NAME}.yaml", "--run", run, "--stage", "xe2") == 2
+    assert tiny.rdt(trained, "captions", f"{tiny.NAME}.yaml", "--run", run, "--stage", "xe2") == 2
     assert f"rdt: error: --stage: no table needs captions of 'xe2' of run {run}; choose rl" in capsys.readouterr().err
 
 
@@ -181,6 +181,6 @@ def test_weights_of_another_vocabulary_are_refused(trained, tmp_path, capsys):
     Vocabulary((words[0], words[2], words[1], *words[3:])).save(paths.vocabulary("primary"))
     before = captions_of(folder)
     run = tiny.run_id(planned, "rdt")
-    assert tiny.rdt(folder, "caption", f"{tiny.NAME}.yaml", "--run", run, "--stage", "rl") == 2
+    assert tiny.rdt(folder, "captions", f"{tiny.NAME}.yaml", "--run", run, "--stage", "rl") == 2
     assert "config.json: weights of another vocabulary" in capsys.readouterr().err
     assert captions_of(folder) == before

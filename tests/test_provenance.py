@@ -71,6 +71,17 @@ def test_code_digest_ignores_comments_docstrings_and_formatting(package):
     assert package("alpha.py", same.replace("(x+1)", "None")) != package("alpha.py", same.replace("(x+1)", ""))
 
 
+def test_code_modules_are_those_of_the_digest(package):
+    package()
+    modules = provenance.code_modules("rdt.alpha")
+    assert list(modules) == ["rdt.alpha", "rdt.beta", "rdt.gamma", "rdt.pack", "rdt.pack.deep", "rdt.pack.inner"]
+    lines = "".join(f"{name} {digest}\n" for name, digest in modules.items())
+    assert provenance.code_digest("rdt.alpha") == hashlib.sha256(lines.encode()).hexdigest()
+    package("gamma.py", "def g():\n    return 4\n")
+    after = provenance.code_modules("rdt.alpha")
+    assert [name for name in after if after[name] != modules[name]] == ["rdt.gamma"]
+
+
 def test_code_digest_of_an_unknown_module_is_a_user_error(package):
     with pytest.raises(UserError, match="rdt.nothing: there is no such module"):
         package(module="rdt.nothing")
@@ -129,6 +140,8 @@ def test_manifest_of_a_folder_and_of_one_that_uses_it(tmp_path):
     assert second["content"] == provenance.file_digest(tmp_path / "captions/val.json")
     assert second["inputs"] == {"data": {"path": (tmp_path / "data").as_posix(), "digest": first["content"]}}
     assert second["code"]["digest"] == provenance.code_digest("rdt.io")
+    assert second["code"]["modules"] == {"rdt.io": provenance.code_modules("rdt.io")["rdt.io"][:12]}
+    assert (first["files"], second["files"]) == ({"a.txt": digest_of(b"1")}, {"val.json": digest_of(b"[]")})
     assert (second["seed"], second["command"], second["configuration"]) == (3, ["rdt", "train"], {"lr": 0.1})
     assert (second["mlflow_run_id"], second["note"]) == ("abc", "x")
     assert 2 <= second["wall_seconds"] < 10 and second["peak_memory_mb"]["self"] > 5
@@ -136,9 +149,36 @@ def test_manifest_of_a_folder_and_of_one_that_uses_it(tmp_path):
     assert second["versions"]["numpy"] == __import__("numpy").__version__
 
 
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_manifest_of_some_files_of_shared_folders(tmp_path):
+    """Here of one file in its folder and one beside it: a name stands for both."""
+    for name in ("out/x/a.txt", "out/x/other.txt", "page.md"):
+        atomic_write_text(tmp_path / name, name)
+    target, files = tmp_path / "out/all", [tmp_path / "out/x/a.txt", tmp_path / "page.md"]
+    provenance.write_manifest(
+        target, command=[], configuration={}, code="rdt.io", inputs={}, seed=None, started=0, files=files
+    )
+    manifest = json.loads((tmp_path / "out/all.manifest.json").read_text())
+    digests = [digest_of(b"out/x/a.txt"), digest_of(b"page.md")]
+    assert manifest["files"] == dict(zip(("x/a.txt", "../page.md"), digests, strict=True))
+    assert provenance.output_files(target, manifest) == dict(zip(files, digests, strict=True))
+    assert manifest["content"] == provenance.combined_digest(manifest["files"])
+    assert manifest["content"] == digest_of("".join(f"{name}\0{d}\n" for name, d in manifest["files"].items()).encode())
+    assert provenance.recorded_digest(target) == manifest["content"]
+
+
+def test_an_output_of_no_files_is_a_user_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: nothing was written there"):
+        write(tmp_path / "empty", {})
+
+
 def test_an_input_without_a_manifest_is_read(tmp_path):
     atomic_write_text(tmp_path / "user.json", "[]")
-    (tmp_path / "out").mkdir()
+    atomic_write_text(tmp_path / "out/a.txt", "1")
     recorded = write(tmp_path / "out", {"user": tmp_path / "user.json"})["inputs"]["user"]["digest"]
     assert recorded == hashlib.sha256(b"[]").hexdigest()
 

@@ -763,7 +763,7 @@ def test_a_killed_training_ends_in_the_same_bits(prepared, tmp_path):
     for run, stage, kills in ((teacher, "xe", 1), (teacher, "rl", 2), (captions, "xe", 3), (captions, "rl", 2)):
         if (run, stage) == (captions, "rl"):  # it reads the teacher's captions of the train split
             for folder in (whole, cut):
-                assert tiny.rdt(folder, "caption", f"{tiny.NAME}.yaml", "--run", teacher, "--stage", "rl") == 0
+                assert tiny.rdt(folder, "captions", f"{tiny.NAME}.yaml", "--run", teacher, "--stage", "rl") == 0
         trained(whole, run, stage)
         ours, theirs = cut_paths.stage(run, stage), paths.stage(run, stage)
         assert kill_and_continue(cut, run, stage, ours / "checkpoint.pt", kills) >= 1

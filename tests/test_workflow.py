@@ -65,8 +65,8 @@ def jobs_by_plan(experiment: str) -> dict[str, int]:
         "index": 3,
         "probe": 1,
         "train": len(wanted.trainings),
-        "caption": sum(not run.startswith("teacher-") for run, _ in captioned),
-        "caption_teacher": sum(run.startswith("teacher-") for run, _ in captioned),
+        "captions": sum(not run.startswith("teacher-") for run, _ in captioned),
+        "captions_teacher": sum(run.startswith("teacher-") for run, _ in captioned),
         "score": 3,
         "tables": 1,
     }
@@ -74,10 +74,10 @@ def jobs_by_plan(experiment: str) -> dict[str, int]:
 
 def test_the_default_experiment_trains_every_network_of_the_tables_once(repository):
     jobs = planned(repository)
-    assert jobs == jobs_by_plan("scenes") | {"all": 1}
+    assert jobs == jobs_by_plan("scenes") | {"claims": 1, "all": 1}
     # V: four rows in both stages, two of them those of II, III, IV and VII; the same two on the secondary role,
-    # first stage only; VI: 10 rows more, VIII: 9; the teacher: two stages.
-    assert jobs["train"] == 4 * 2 + 2 + 10 + 9 + 2
+    # first stage only; VI: 12 rows of shorter training, VIII: 9 more; the teacher: two stages.
+    assert jobs["train"] == 4 * 2 + 2 + 12 + 9 + 2
 
 
 def test_a_target_by_name_and_another_experiment(repository):
@@ -86,7 +86,7 @@ def test_a_target_by_name_and_another_experiment(repository):
 
 def test_every_rule_that_runs_says_what_it_does_and_leaves_a_log_and_its_cost():
     rules = re.split(r"^rule ", RULES, flags=re.MULTILINE)[1:]
-    assert len(rules) == 11
+    assert len(rules) == 12
     for text in rules:
         for directive in ("log", "benchmark", "conda", "message", "shell"):
             assert f"\n    {directive}:\n" in text, f"rule {text.split(':')[0]} has no {directive}"
@@ -210,7 +210,9 @@ def test_an_edit_of_the_trainer_trains_again(finished, name, unneeded):
 @pytest.mark.parametrize(
     ("name", "old", "new", "again"),
     [
-        ("rdt/tables.py", "WIDE = 9", "WIDE = 8", ["tables"]),
+        ("rdt/table_formats.py", "WIDE = 9", "WIDE = 8", ["tables"]),
+        ("rdt/claims_page.py", "VERDICTS = (", "EDITED = True\nVERDICTS = (", ["claims"]),
+        ("reports/claims.yaml", "at_most: 1.5", "at_most: 1.6", ["claims"]),
         ("rdt/training/loop.py", "import torch\n", "import torch  # a comment\n", []),
         ("rdt/model/__init__.py", '"Teacher": "rdt.model.teacher",\n', "", []),
         ("workflow/rules/training.smk", '"train {', '"train now {', []),
@@ -228,5 +230,5 @@ def test_a_setting_of_one_row_trains_that_row_alone(finished):
     jobs = edited(
         finished, "experiments/tables.yaml", "{row: base + RL, run: {", "{row: base + RL, run: {delta_sen: 0.3, "
     )
-    assert (jobs["train"], jobs["caption"], jobs["score"], jobs["tables"]) == (2, 1, 1, 1)
-    assert set(jobs) == {"train", "caption", "score", "tables", "all"}
+    assert (jobs["train"], jobs["captions"], jobs["score"], jobs["tables"]) == (2, 1, 1, 1)
+    assert set(jobs) == {"train", "captions", "score", "tables", "claims", "all"}

@@ -6,10 +6,11 @@ import argparse
 
 import numpy as np
 
-from rdt.config import ROLES, Experiment, Role
+from rdt import chain
+from rdt.config import ROLES
 from rdt.data.dataset import Dataset
 from rdt.features.store import FeatureStore
-from rdt.inputs import annotation_inputs, open_dataset
+from rdt.inputs import open_dataset
 from rdt.io import atomic_folder
 from rdt.retrieval import Pool, build_pool, retrieve, write_retrieved
 from rdt.stages import open_stage, stage_arguments
@@ -19,11 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``rdt index``."""
     stage_arguments(parser)
     parser.add_argument("--role", required=True, choices=ROLES)
-
-
-def pool_role(experiment: Experiment, role: Role) -> Role:
-    """Whose train captions are retrieved: the novel role has no train split of its own."""
-    return "primary" if role == "novel" else role
 
 
 def train_pool(dataset: Dataset, store: FeatureStore) -> Pool:
@@ -40,20 +36,15 @@ def run(args: argparse.Namespace) -> None:
     """Write the retrieved sentences of every image of the role."""
     stage = open_stage(args)
     method, paths = stage.experiment.method, stage.paths
-    source = pool_role(stage.experiment, args.role)
-    settings = {"retrieved": method.retrieved, "exclude_own": method.exclude_own, "pool": source}
-    inputs = {"features": paths.features(args.role), "pool_features": paths.features(source)}
-    inputs |= annotation_inputs(stage.experiment, paths, source)
-    folder = paths.index(args.role)
-    with stage.job(
-        "index", "rdt.retrieval", output=folder, role=args.role, configuration=settings, inputs=inputs
-    ) as job:
+    source = chain.pool_role(args.role)
+    step = chain.index(stage.experiment, paths, args.role)
+    with stage.make(step, role=args.role) as job:
         pool = train_pool(open_dataset(stage.experiment, paths, source), FeatureStore.open(paths.features(source)))
         store = FeatureStore.open(paths.features(args.role))
         images = [int(image) for image in store.image_ids]
         # image ids are those of one data set: another role's images own nothing in this pool
         exclude_own = method.exclude_own and args.role == source
-        found = retrieve(pool, store.global_, images, method.retrieved, exclude_own)
-        with atomic_folder(folder) as partial:
+        found = retrieve(pool, store.query, images, method.retrieved, exclude_own)
+        with atomic_folder(step.target) as partial:
             write_retrieved(partial, pool, images, found)
         job.metrics({"pool": len(pool.texts), "similarity_of_first": float(found.similarity[:, 0].mean())})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from rdt import chain
 from rdt.config import ROLES
 from rdt.data.scenes.build import build_scenes
-from rdt.stages import data_settings, open_stage, stage_arguments
+from rdt.stages import open_stage, stage_arguments
 
 SEED = 0  # the scenes are data: one set for all seeds of a training
 
@@ -20,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the role's images and annotations."""
     stage = open_stage(args)
-    folder = stage.paths.scenes(args.role)
-    settings = data_settings(stage.experiment, args.role)
-    with stage.job("scenes", "rdt.data.scenes.build", output=folder, role=args.role, seed=SEED, configuration=settings):
-        build_scenes(folder, args.role, stage.experiment.data[args.role], SEED)
+    step = chain.scenes(stage.experiment, stage.paths, args.role)
+    with stage.make(step, role=args.role, seed=SEED):
+        build_scenes(step.target, args.role, stage.experiment.data[args.role], SEED)

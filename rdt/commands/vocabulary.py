@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from rdt import chain
 from rdt.config import ROLES
 from rdt.data.vocabulary import build_vocabulary
-from rdt.inputs import annotation_inputs, open_dataset
-from rdt.stages import data_settings, open_stage, stage_arguments
+from rdt.inputs import open_dataset
+from rdt.stages import open_stage, stage_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,17 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the role's vocabulary."""
     stage = open_stage(args)
-    path = stage.paths.vocabulary(args.role)
+    step = chain.vocabulary(stage.experiment, stage.paths, args.role)
     min_count = stage.experiment.method.min_count
-    with stage.job(
-        "vocabulary",
-        "rdt.data.vocabulary",
-        output=path,
-        role=args.role,
-        configuration={"min_count": min_count, **data_settings(stage.experiment, args.role)},
-        inputs=annotation_inputs(stage.experiment, stage.paths, args.role),
-    ) as job:
+    with stage.make(step, role=args.role) as job:
         train = open_dataset(stage.experiment, stage.paths, args.role).split("train")
         vocabulary = build_vocabulary((caption.tokens for image in train for caption in image.captions), min_count)
-        vocabulary.save(path)
+        vocabulary.save(step.target)
         job.metrics({"words": vocabulary.size, "bits": vocabulary.num_bits})

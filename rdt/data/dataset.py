@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rdt.io import read_json
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")
 SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}  # ours -> Karpathy's
+SKIPPED = "skipped.json"  # in a folder of features: the images that `rdt extract --skip-corrupt` has left out
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,34 @@ class Dataset:
 def load_role(role: Role, data: Data, scenes_dir: Path, data_root: Path) -> Dataset:
     """The data set of ``role``: the embedded scenes in ``scenes_dir``, or files relative to ``data_root``.
 
-    With published features (``data.features``) the images themselves need not be there.
+    With published features (``data.features``) the images themselves need not be there, and those that
+    their extraction has left out are not in the data set.
     """
     if data.source == "scenes":
         load = load_nocaps if role == "novel" else load_karpathy
         return load(scenes_dir / "dataset.json", scenes_dir / "images", f"scenes-{role}")
     load = load_nocaps if data.source == "nocaps" else load_karpathy
-    return load(data_root / data.annotations, data_root / data.images, data.title or role, pixels=not data.features)
+    pixels = not data.features
+    dataset = load(data_root / data.annotations, data_root / data.images, data.title or role, pixels=pixels)
+    return without_skipped(dataset, skip_list(data, data_root))
+
+
+def skip_list(data: Data, data_root: Path) -> Path | None:
+    """The list of the images that a role goes without, if there is one."""
+    path = data_root / data.features / SKIPPED
+    return path if data.features and path.is_file() else None
+
+
+def without_skipped(dataset: Dataset, skipped: Path | None) -> Dataset:
+    """``dataset`` less the images of a skip list, ``{"images": [{"id": ...}]}``."""
+    if skipped is None:
+        return dataset
+    document = read_json(skipped)
+    entries = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise UserError(skipped, "has no list 'images'", "extract the features again")
+    left_out = {_field(skipped, f"images[{n}]", entry, "id", int) for n, entry in enumerate(entries)}
+    return replace(dataset, images=tuple(image for image in dataset.images if image.id not in left_out))
 
 
 def load_karpathy(annotations: Path, image_root: Path, name: str, pixels: bool = True) -> Dataset:
@@ -185,7 +207,10 @@ def _karpathy_image(path: Path, n: int, entry: Any) -> Image:
 def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[int, list[Caption]]) -> Image:
     image_id = _field(path, f"images[{n}]", entry, "id", int)
     filename = _field(path, f"image {image_id}", entry, "file_name", str)
-    domain = _field(path, f"image {image_id}", entry, "domain", str)
+    domain = entry.get("domain")
+    if domain is None:
+        remedy = "take nocaps_val_4500_captions.json, which has them; nocaps_val_image_info.json has not"
+        raise UserError(path, f"image {image_id} has no 'domain', by which nocaps is scored", remedy)
     if domain not in DOMAINS:
         problem = f"image {image_id} has domain {domain!r}, expected one of {', '.join(DOMAINS)}"
         raise UserError(path, problem, "correct it")

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rdt import chain
 from rdt.data.dataset import Image
 from rdt.features.encode import recall
 from rdt.features.store import FeatureStore
@@ -78,8 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write ``probe.json`` beside the encoder."""
     stage = open_stage(args)
-    output = stage.paths.encoder / "probe.json"
-    with stage.job("probe", __name__) as job:
+    step = chain.probe(stage.experiment, stage.paths)
+    with stage.make(step) as job:
         dataset = open_dataset(stage.experiment, stage.paths, "primary")
         store = FeatureStore.open(stage.paths.features("primary"))
         with np.load(stage.paths.scenes("primary") / "layout.npz", allow_pickle=False) as arrays:
@@ -90,6 +91,6 @@ def run(args: argparse.Namespace) -> None:
             "images": len(split["test"]),
             "cells": probe_cells(store, layout, split["train"], split["test"]),
         }
-        atomic_write_json(output, report)
+        atomic_write_json(step.target, report)
         job.metrics({f"recall@{k}": report["recall"][f"recall@{k}"] for k in (1, 5, 10)})
         job.metrics({f"probe/{name}": value["probe"] for name, value in report["cells"].items()})

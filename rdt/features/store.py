@@ -15,16 +15,18 @@ from rdt.errors import UserError
 
 GRID_CELLS = 49
 ARRAYS = ("image_ids", "grid", "global", "caption_image", "caption_global")
+QUERY = "query"  # the array that a store has besides where images have vectors of their own for retrieval
 UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)  # what numpy raises
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Features of n images and m captions, in one space of dimension E.
+    """Features of n images and m captions.
 
     ``grid`` (n, 49, D) float16, ``global_`` (n, E) float32, ``image_ids`` (n,);
-    ``caption_global`` (m, E) float32, ``caption_image`` (m,) the image of each caption, the
-    captions of an image in the order of its sentences.
+    ``caption_global`` (m, E') float32, ``caption_image`` (m,) the image of each caption, the
+    captions of an image in the order of its sentences. ``separate_query`` (n, E') float32: the images in
+    the space of the captions, where that is not the space of ``global_``.
     """
 
     folder: Path
@@ -33,22 +35,32 @@ class FeatureStore:
     global_: np.ndarray
     caption_image: np.ndarray
     caption_global: np.ndarray
+    separate_query: np.ndarray | None = None
 
     @classmethod
     def open(cls, folder: Path) -> FeatureStore:
-        """Map the arrays of ``folder``; UserError when one is missing or their shapes disagree."""
+        """Map the arrays of ``folder``; UserError when one is missing, of another type, or their shapes disagree."""
         arrays = []
-        for name in ARRAYS:
+        for name in (*ARRAYS, QUERY) if (folder / f"{QUERY}.npy").exists() else ARRAYS:
             path = folder / f"{name}.npy"
             try:
                 arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
             except UNREADABLE as error:
                 raise UserError(path, f"not a readable array ({error})", "extract the features again") from error
         store = cls(folder, *arrays)
+        if store.grid.dtype != np.float16:
+            problem = f"an array of {store.grid.dtype}, expected float16"
+            raise UserError(folder / "grid.npy", problem, "extract the features again")
         n, m = len(store.image_ids), len(store.caption_image)
-        if store.grid.shape[:2] != (n, GRID_CELLS) or len(store.global_) != n or len(store.caption_global) != m:
+        per_image = {len(store.grid), len(store.global_), len(store.query)}
+        if per_image != {n} or store.grid.shape[1:2] != (GRID_CELLS,) or len(store.caption_global) != m:
             raise UserError(folder, "the arrays disagree in length", "extract the features again")
         return store
+
+    @property
+    def query(self) -> np.ndarray:
+        """The images in the space of the captions (n, E')."""
+        return self.global_ if self.separate_query is None else self.separate_query
 
     @cached_property
     def rows(self) -> dict[int, int]:
@@ -63,7 +75,7 @@ class FeatureStore:
         return np.array([self.rows[image] for image in image_ids], dtype=np.int64)
 
     def captions_of(self, image_id: int) -> np.ndarray:
-        """Vectors of an image's captions, (its captions, E)."""
+        """Vectors of an image's captions, (its captions, E')."""
         first, last = np.searchsorted(self._caption_order[0], [image_id, image_id + 1])
         return self.caption_global[self._caption_order[1][first:last]]
 
@@ -103,15 +115,29 @@ def check_features(
 
 
 class StoreWriter:
-    """Fills the arrays of a new store row by row, without holding them in memory."""
+    """Fills the arrays of a new store row by row, without holding them in memory.
 
-    def __init__(self, folder: Path, image_ids: list[int], caption_image: list[int], grid_dim: int, dim: int) -> None:
+    ``query_dim``: the dimension of the captions' vectors, if images have vectors of their own in their space.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        image_ids: list[int],
+        caption_image: list[int],
+        grid_dim: int,
+        dim: int,
+        query_dim: int | None = None,
+    ) -> None:
         n, m = len(image_ids), len(caption_image)
         np.save(folder / "image_ids.npy", np.array(image_ids, dtype=np.int64))
         np.save(folder / "caption_image.npy", np.array(caption_image, dtype=np.int64))
         self.grid = self._array(folder / "grid.npy", (n, GRID_CELLS, grid_dim), np.float16)
         self.global_ = self._array(folder / "global.npy", (n, dim), np.float32)
-        self.caption_global = self._array(folder / "caption_global.npy", (m, dim), np.float32)
+        self.caption_global = self._array(folder / "caption_global.npy", (m, query_dim or dim), np.float32)
+        self.separate_query: np.ndarray | None = None
+        if query_dim is not None:
+            self.separate_query = self._array(folder / f"{QUERY}.npy", (n, query_dim), np.float32)
 
     @staticmethod
     def _array(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -123,6 +149,6 @@ class StoreWriter:
 
     def flush(self) -> None:
         """Write everything to disk."""
-        for array in (self.grid, self.global_, self.caption_global):
+        for array in (self.grid, self.global_, self.caption_global, self.separate_query):
             if isinstance(array, np.memmap):
                 array.flush()

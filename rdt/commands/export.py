@@ -1,0 +1,25 @@
+"""``rdt export --crate OUT.zip``: a finished experiment in one file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rdt.crate import write_crate
+from rdt.errors import UserError
+from rdt.stages import experiment_option, open_stage
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``rdt export``."""
+    parser.add_argument("--crate", type=Path, required=True, metavar="OUT.zip", help="the RO-Crate to write")
+    parser.add_argument("--weights", action="store_true", help="with the weights of all networks, which are large")
+    experiment_option(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the crate, and print what it holds."""
+    if args.crate.suffix != ".zip" or args.crate.is_dir():
+        raise UserError("--crate", f"{args.crate} is no zip", "name a file that ends in .zip")
+    files = write_crate(open_stage(args), args.crate, args.weights)
+    print(f"{args.crate}: {files:,} files, {args.crate.stat().st_size / 2**20:,.1f} MiB")

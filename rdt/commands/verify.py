@@ -1,0 +1,141 @@
+"""``rdt verify [CELL]``: from a cell of a table down to the data, by digest, and its scores computed again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from rdt import chain
+from rdt.cells import find_cell
+from rdt.config import Role
+from rdt.data.dataset import Image, load_role
+from rdt.data.vocabulary import Vocabulary
+from rdt.io import read_json
+from rdt.links import BrokenLinkError, Walk
+from rdt.measurements import look_up
+from rdt.metrics.corpus import Scorer
+from rdt.metrics.statistics import METRICS
+from rdt.plan import Cell
+from rdt.provenance import file_digest
+from rdt.published import CHECKSUMS, PUBLISHED, read_checksums
+from rdt.recompute import CHEAP, Recomputer, check_table, networks
+from rdt.scoring import Targets
+from rdt.stages import Stage, experiment_option, open_stage
+
+EPILOG = """\
+A cell is table/row/column as in the tables' CSV, for instance 'II/RDT◇/xe/C'. Without one, all cells are verified;
+METEOR and SPICE, which take long, are computed again only for a named cell, and are otherwise known by digest.
+What is a user's own (photographs, published features) is not read: its annotations are.
+The first broken link is named, with exit code 1.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``rdt verify``."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("cell", nargs="?", metavar="CELL", help="table/row/column (default: every cell)")
+    experiment_option(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Verify, and print what was verified."""
+    stage = open_stage(args)
+    cells = [find_cell(stage.plan, args.cell)] if args.cell else list(stage.plan.cells)
+    metrics = frozenset({cells[0].metric} if args.cell else CHEAP)
+    check_published({cell.table for cell in cells})
+    measured = [cell for cell in cells if cell.runs]
+    if args.cell and not measured:
+        cell = cells[0]
+        print(f"{args.cell}: {cell.reason or f'quoted from {PUBLISHED.name}/table_{cell.table}.csv, as recorded'}")
+        return
+    walk = follow(stage, measured, everything=not args.cell)
+    for table in dict.fromkeys(cell.table for cell in cells):
+        check_table(stage.plan, stage.paths, table, [cell for cell in cells if cell.table == table])
+    count, left = recompute(stage, measured, metrics)
+    if args.cell and not count:
+        left |= lacking(stage, cells[0])
+    print(report(args.cell, measured, walk, count, left))
+
+
+def check_published(tables: set[str]) -> None:
+    """Check the paper's numbers against their recorded digests."""
+    recorded = read_checksums()
+    for table in sorted(tables):
+        path = chain.named(PUBLISHED / f"table_{table}.csv")
+        if file_digest(path) != recorded.get(path.name):
+            problem = f"is not the transcription of the paper that {CHECKSUMS} records"
+            raise BrokenLinkError(path, problem, "restore it, for instance with `git checkout`")
+
+
+def follow(stage: Stage, cells: Sequence[Cell], everything: bool) -> Walk:
+    """Follow the links from the tables and the claims down, all of them or those behind ``cells``."""
+    targets = [stage.paths.tables, *([stage.paths.claims] if everything else [])]
+    wanted = (lambda target, name: True) if everything else _behind(stage, cells)
+    with tqdm(desc="read", unit=" files", disable=None, leave=False) as progress:
+        walk = Walk((stage.paths.root, stage.paths.reports), wanted, seen=lambda path: progress.update())
+        for target in targets:
+            walk.follow(target)
+    return walk
+
+
+def _behind(stage: Stage, cells: Sequence[Cell]) -> Callable[[Path, str], bool]:
+    """Which inputs of the tables and of the scores matter to ``cells``: not other tables, splits and networks."""
+    paths = stage.paths
+    own = {f"{run}/{cell.stage}" for cell in cells for run in cell.runs}
+    own |= {f"scores/{cell.role}-{cell.split}" for cell in cells} | {f"published/{cell.table}" for cell in cells}
+    mixed = {paths.tables, *(paths.score_set(cell.role, cell.split) for cell in cells)}
+    shared = {"annotations", "skipped", "vocabulary", "index", "rows", "probe"}
+
+    def wanted(target: Path, name: str) -> bool:
+        return target not in mixed or name in own or name.partition("/")[0] in shared
+
+    return wanted
+
+
+def recompute(stage: Stage, cells: Sequence[Cell], metrics: frozenset[str]) -> tuple[int, dict[str, str]]:
+    """Compute the scores behind ``cells`` again from the captions, without any kept answer.
+
+    Returns how many numbers that were, and the metrics that were left out with the reason.
+    """
+    found = networks(cells)
+    count = 0
+    with Scorer() as scorer:
+        unknown = scorer.not_run([name for name in METRICS if name in metrics])
+        for role, split in dict.fromkeys((network.role, network.split) for network in found):
+            again = Recomputer(stage.paths, Targets(role, split, _images(stage, role, split)), scorer)
+            for network, its_cells in found.items():
+                if (network.role, network.split) == (role, split):
+                    words = Vocabulary.load(stage.paths.vocabulary(stage.plan.runs[network.run].role))
+                    count += again.check(network, its_cells, metrics - unknown.keys(), words)
+    asked = {cell.metric for cell in cells}
+    left = {name: "known by digest only; name a cell to compute it" for name in sorted(asked - metrics)}
+    return count, left | unknown
+
+
+def lacking(stage: Stage, cell: Cell) -> dict[str, str]:
+    """Why a cell has no number, by its metric; empty if it has one."""
+    documents = [read_json(stage.paths.scores(run, cell.stage, cell.role, cell.split)) for run in cell.runs]
+    reasons = [value for document in documents if isinstance(value := look_up(cell, document), str)]
+    return {cell.metric: reasons[0]} if reasons else {}
+
+
+def _images(stage: Stage, role: Role, split: str) -> tuple[Image, ...]:
+    experiment = stage.experiment
+    scenes, root = stage.paths.scenes(role), Path(experiment.data_root)
+    return load_role(role, experiment.data[role], scenes, root).split(split)
+
+
+def report(name: str | None, cells: Sequence[Cell], walk: Walk, count: int, left: dict[str, str]) -> str:
+    """What is printed when nothing is broken."""
+    tables = ", ".join(dict.fromkeys(cell.table for cell in cells))
+    what = name or f"the measured cells of Tables {tables}: {len(cells):,}"
+    lines = [
+        f"verified: {what}",
+        f"  files as recorded, from the tables down to the data: {walk.files:,} ({walk.bytes / 2**20:,.1f} MiB)",
+        f"  scores that came out the same, computed again from the captions: {count:,}",
+    ]
+    return "\n".join([*lines, *(f"  {metric}: {reason}" for metric, reason in left.items())])

@@ -1,0 +1,58 @@
+"""``rdt why TARGET``: which input, parameter or module makes a result stale."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rdt.cells import cells_by_name
+from rdt.chain import Chain, Step
+from rdt.stages import Stage, experiment_option, open_stage
+from rdt.staleness import Stale, find_step, stale
+
+SHOWN = 3  # outputs that are named for one reason
+EPILOG = """\
+TARGET is a file or folder of results/<experiment> or reports/<experiment>, or a cell table/row/column as in the
+tables' CSV. What is compared are contents, not dates: snakemake, which also looks at dates, may do more.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``rdt why``."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("target", metavar="TARGET", help="a file, a folder, or table/row/column")
+    experiment_option(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print what is stale behind the target, and why."""
+    stage = open_stage(args)
+    chain = Chain(stage.plan, stage.paths)
+    print("\n".join(explanation(args.target, stale(chain, steps_behind(stage, chain, args.target)))))
+
+
+def steps_behind(stage: Stage, chain: Chain, target: str) -> list[Step]:
+    """Everything that a target depends on, inputs first; of a cell only its own networks."""
+    paths, cell = stage.paths, cells_by_name(stage.plan).get(target)
+    if cell is None:
+        return chain.behind(find_step(chain, Path(target), paths.root))
+    captions = [chain.maker(paths.captions(run, cell.stage, "", "").parent) for run in cell.runs]
+    scores = [chain.maker(paths.score_set(cell.role, cell.split))] if cell.runs else []
+    return [*chain.behind(*captions), *scores, chain.maker(paths.tables)]
+
+
+def explanation(target: str, found: Sequence[Stale]) -> list[str]:
+    """Each reason once, with the outputs that it makes stale."""
+    if not found:
+        return [f"{target} is up to date: its inputs, parameters and modules are those that it was made with"]
+    outputs: dict[str, list[str]] = {}
+    for one in found:
+        for reason in one.reasons:
+            outputs.setdefault(reason, []).append(str(one.target))
+    lines = [f"{target} is stale:"]
+    for reason, places in outputs.items():
+        more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+        lines.append(f"  {reason}: {', '.join(places[:SHOWN])}{more}")
+    return lines

@@ -1,0 +1,130 @@
+"""Why a result is stale: what its manifest recorded against what its step would read and run now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rdt.chain import Chain, Step
+from rdt.errors import UserError
+from rdt.io import read_json
+from rdt.provenance import MANIFEST, digest, manifest_path, output_files, short_modules
+
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Stale:
+    """An output and why it would be made again, for reasons of its own; what it is made from may have others."""
+
+    target: Path
+    reasons: tuple[str, ...]
+
+
+def stale(chain: Chain, steps: Iterable[Step]) -> list[Stale]:
+    """What is stale among ``steps``."""
+    found = [Stale(step.target, tuple(reasons(chain, step))) for step in steps]
+    return [one for one in found if one.reasons]
+
+
+def reasons(chain: Chain, step: Step) -> list[str]:
+    """Which files, inputs, parameters and modules of one step are not what its manifest says."""
+    path = manifest_path(step.target)
+    if not path.is_file():
+        return ["it has not been made", *_nearest(step)]
+    manifest = read_json(path)
+    try:
+        return [
+            *(f"its file {path} is missing" for path in output_files(step.target, manifest) if not path.is_file()),
+            *_parameters(manifest["configuration"], step.configuration),
+            *_modules(manifest["code"]["modules"], short_modules(step.code)),
+            *_inputs(chain, manifest["inputs"], step),
+        ]
+    except (KeyError, TypeError):
+        return [f"{path} was written by an earlier version of this suite, which recorded less"]
+
+
+def _parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    old, new = _flat(before), _flat(json.loads(json.dumps(now)))
+    for name in dict.fromkeys([*new, *old]):
+        if old.get(name, ABSENT) != new.get(name, ABSENT):
+            yield f"parameter {name} is {_value(new, name)}, it was {_value(old, name)}"
+
+
+def _value(flat: Mapping[str, Any], name: str) -> str:
+    return json.dumps(flat[name], ensure_ascii=False) if name in flat else ABSENT
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _modules(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for name in dict.fromkeys([*now, *before]):
+        if name not in before:
+            yield f"module {name} is used now, it was not"
+        elif name not in now:
+            yield f"module {name} was used, it is not now"
+        elif before[name] != now[name]:
+            yield f"module {name} has changed"
+
+
+def _inputs(chain: Chain, before: Mapping[str, Mapping[str, str]], step: Step) -> Iterator[str]:
+    for name, path in step.inputs.items():
+        if name not in before:
+            yield f"input {name} ({path}) is read now, it was not"
+        elif _present(chain, path) not in (before[name]["digest"], None):
+            yield f"input {name} ({path}) has changed"
+    for name, source in before.items():
+        if name not in step.inputs:
+            yield f"input {name} ({source['path']}) was read, it is not now"
+
+
+def _present(chain: Chain, path: Path) -> str | None:
+    """The digest of an input now; None where it has to be made first, which is then told of it."""
+    maker = chain.maker(path)
+    if maker is None:
+        return digest(path)
+    manifest = manifest_path(maker.target)
+    if not manifest.is_file():
+        return None
+    document = read_json(manifest)
+    if path == maker.target:
+        return document["content"]
+    return output_files(maker.target, document).get(path) or digest(path)
+
+
+def _nearest(step: Step) -> list[str]:
+    """Of a network that has not been trained: in what it differs from the nearest one that has been.
+
+    A network with other settings has another name, so none of them is ever the same one gone stale.
+    """
+    if step.name != "train":
+        return []
+    runs, stage = step.target.parent.parent, step.target.name
+    differences = {}
+    for path in sorted(runs.glob(f"*/{stage}/{MANIFEST}")):
+        differences[path.parent.parent.name] = list(_parameters(read_json(path)["configuration"], step.configuration))
+    if not differences:
+        return []
+    name = min(differences, key=lambda name: len(differences[name]))
+    return [f"it differs from {name}: {reason}" for reason in differences[name]]
+
+
+def find_step(chain: Chain, target: Path, root: Path) -> Step:
+    """The step that makes a file or folder, named as it is or from ``root``; UserError if none does."""
+    if target.is_absolute() and target.is_relative_to(Path.cwd()):
+        target = target.relative_to(Path.cwd())
+    for path in (target, root / target):
+        step = chain.maker(path)
+        if step is not None:
+            return step
+    problem = f"is nothing that experiment {root.name} makes, as its file says now"
+    raise UserError(target, problem, "name a cell, or a file or folder of its results or reports; see --experiment")
