@@ -34,7 +34,8 @@ from rdt.metrics.java import JARS, java
 from rdt.metrics.statistics import BLEU
 from tests.bench.bench_core import verdict
 
-FIRST_BAR, FURTHER_BAR = 1.2, 4.0  # times as fast as pycocoevalcap, which takes 26 to 30 s on two free cores
+# Times as fast as pycocoevalcap. Of the first system most is METEOR's start, which is the same for both.
+FIRST_BAR, FURTHER_BAR = 1.1, 4.0
 FIRST_SECONDS, FURTHER_SECONDS = 20.0, 6.0  # on two free cores
 BOOTSTRAP_SECONDS = 10.0
 METRICS = (*BLEU, "M", "R", "C")
