@@ -195,6 +195,7 @@ class Experiment:
     training: Training
     seeds: Seeds
     tables: tuple[Table, ...]
+    rows: dict[Table, tuple[str, ...]] = field(default_factory=dict)  # measured rows to run; all of a table not named
     data_root: str = "."
     path: str = field(default="", compare=False)  # the file it was read from
 

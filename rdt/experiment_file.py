@@ -27,7 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a name becomes a folder of re
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-    """The keys of an experiment file, before the preset is read; ``base`` has been merged and taken out."""
+    """The keys of an experiment file, before the preset is read; ``base`` and ``budgets`` have been merged."""
 
     name: str
     data: dict[Role, Data]
@@ -35,10 +35,12 @@ class _File:
     training: Training
     encoder: Encoder | None = None
     base: str = ""
+    budgets: dict[str, Any] = dataclasses.field(default_factory=dict)  # by name, keys of a file
     method: str = "paper"
     override: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of Method
     seeds: tuple[Seed, ...] | Seeds = (0,)  # a list is for both phases
     tables: tuple[Table, ...] | Literal["all"] = "all"
+    rows: dict[Table, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # of a table, those to run
     data_root: str = "."
 
 
@@ -46,11 +48,14 @@ def read(name_or_path: str | Path, data_root: str | Path | None = None, override
     """Read ``experiments/<name>.yaml``, or the file at a path that ends in ``.yaml`` or ``.yml``.
 
     A file with ``base: coco`` is that experiment, in which its other keys replace those of the same name.
+    ``name:gpu`` is the experiment with the keys that its ``budgets`` hold under ``gpu`` put over its own,
+    and with results of its own, ``name-gpu``.
     ``data_root`` replaces the file's own; each of ``overrides`` is ``dotted.key=value`` with the
     value in YAML, and replaces that key of the file. Raises ``UserError``.
     """
-    path = _locate(str(name_or_path))
-    content = _with_base(path)
+    name, _, budget = str(name_or_path).partition(":")
+    path = _locate(name)
+    content = _with_budget(_with_base(path), budget, path)
     for override in overrides:
         _apply(override, content)
     if data_root is not None:
@@ -69,6 +74,7 @@ def read(name_or_path: str | Path, data_root: str | Path | None = None, override
         training=file.training,
         seeds=file.seeds if isinstance(file.seeds, Seeds) else Seeds(file.seeds, file.seeds),
         tables=TABLES if file.tables == "all" else file.tables,
+        rows=file.rows,
         data_root=file.data_root,
         path=str(path),
     )
@@ -134,6 +140,16 @@ def _with_base(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     inherited = _with_base(base, seen)
     inherited.pop("name", None)  # two experiments never share a folder
     return _merged(inherited, content)
+
+
+def _with_budget(content: dict[str, Any], budget: str, path: Path) -> dict[str, Any]:
+    """``content`` with the keys of one of its budgets over its own, or as it is."""
+    budgets = content.pop("budgets", {})
+    if not budget:
+        return content
+    if not isinstance(budgets, dict) or not isinstance(budgets.get(budget), dict):
+        _unknown(path, "budget", budget, [name for name in budgets if isinstance(name, str)] or ["none: it has one"])
+    return _merged(content, budgets[budget]) | {"name": f"{content.get('name')}-{budget}"}
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -384,6 +400,9 @@ def json_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of an experiment file; one with a base may leave out what the base has."""
     schema = _schema(_File)
     schema["properties"]["override"] = _schema(Method)
+    keys = {name: part for name, part in schema["properties"].items() if name not in ("name", "base", "budgets")}
+    budget = {"type": "object", "properties": keys, "additionalProperties": False}
+    schema["properties"]["budgets"] = {"type": "object", "additionalProperties": budget}
     title = "Experiment file of the RDT reproduction suite"
     alone = {"if": {"required": ["base"]}, "then": {"required": ["name"]}, "else": _demands(_File)}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema, **alone}

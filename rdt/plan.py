@@ -163,6 +163,7 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
 
     Raises UserError when a row overrides something that is not a field of the method.
     """
+    _check_rows(experiment, tables)
     runs: dict[str, Run] = {}
     cells: list[Cell] = []
     jobs: list[Captions] = []
@@ -185,6 +186,16 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
                         jobs.append(caption_job(experiment, run, f"{stage}@T1", part["role"], part["split"], steps=1))
     trainings, captions = _close(experiment, runs, jobs)
     return Plan(experiment, runs, trainings, captions, tuple(cells), tuple(server), tuple(one_step))
+
+
+def _check_rows(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UserError for a name in ``rows`` that is no row to run."""
+    for name, wanted in experiment.rows.items():
+        known = [row["row"] for row in tables[name]["rows"] if is_measured(row)]
+        for row in wanted:
+            if row not in known:
+                hint = f"choose among: {', '.join(known)}"
+                raise UserError(experiment.path, f"rows.{name}: '{row}' is no row to run of Table {name}", hint)
 
 
 def caption_job(
@@ -214,6 +225,8 @@ def _row_runs(
     stage = stage_name(part["phase"], 1 if is_teacher else cascades)
     if not is_measured(row):
         return stage, (), ""
+    if row["row"] not in experiment.rows.get(name, (row["row"],)):
+        return stage, (), "not run: this budget leaves the row out"
     train_role = part.get("train_role", part["role"])
     for role in (part["role"], train_role):
         if role not in experiment.data:

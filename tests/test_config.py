@@ -86,6 +86,21 @@ def test_every_experiment_of_the_repository_is_right_and_starts_with_its_command
         assert ("make all" in head or "snakemake --cores" in head) and "Cost" in head
 
 
+def test_a_budget_is_the_experiment_with_other_keys_and_another_folder(content, tmp_path):
+    content["budgets"] = {"large": {"model": {"dim": 128}, "seeds": [3], "rows": {"VI": ["λ_F=1, λ_E=0"]}}}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    usual, large = load_experiment(path), load_experiment(f"{path}:large")
+    assert (usual.model.dim, usual.name, usual.rows) == (content["model"]["dim"], content["name"], {})
+    assert (large.model.dim, large.name) == (128, content["name"] + "-large")
+    assert (large.seeds.xe, large.rows) == ((3,), {"VI": ("λ_F=1, λ_E=0",)})
+    assert dataclasses.replace(large.model, dim=usual.model.dim) == usual.model
+    with pytest.raises(UserError, match="unknown budget larg; did you mean large"):
+        load_experiment(f"{path}:larg")
+    with pytest.raises(UserError, match="unknown budget large"):
+        load_experiment("smoke:large")
+
+
 def test_whole_numbers_are_numbers_but_true_is_not(load, content):
     content["training"]["lr"] = 1
     assert load().training.lr == 1.0 and isinstance(load().training.lr, float)

@@ -96,6 +96,17 @@ def test_a_grid_of_its_own_length_shares_runs_with_itself_alone():
     assert len(short.runs) == 12 + 9 + 4 + 2 + 1
 
 
+def test_rows_that_a_budget_leaves_out_are_not_run_and_say_so():
+    usual = experiment()
+    few = plan(replace(usual, tables=("VI",), rows={"VI": ("λ_F=1, λ_E=0",)}), load_tables())
+    assert len(few.runs) == 1 and runs_of(few, "VI", "λ_F=0.6, λ_E=0", "C") == ()
+    reasons = {cell.row: cell.reason for cell in few.cells}
+    assert reasons.pop("λ_F=1, λ_E=0") == ""
+    assert set(reasons.values()) == {"not run: this budget leaves the row out"} and len(reasons) == 11
+    with pytest.raises(UserError, match="rows.VI: 'λ_F=2' is no row to run of Table VI; choose among: λ_F=0.6"):
+        plan(replace(usual, rows={"VI": ("λ_F=2",)}), load_tables())
+
+
 def test_stages_close_over_what_later_stages_read(made):
     rdt, scd = (runs_of(made, "II", row, "rl/C")[0] for row in ("RDT◇", "SCD-Net◇ (CVPR23) [9]"))
     assert set(made.stages(rdt)) == set(made.stages(scd)) == {"xe", "xe2", "rl", "rl2"}
