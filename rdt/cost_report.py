@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rdt.config import Experiment, Role
 from rdt.cost import RATE, Line, Sizes, cost
+from rdt.data.dataset import SPLITS
 from rdt.data.public import public_set
 from rdt.errors import UserError
 from rdt.io import read_json
@@ -16,9 +17,6 @@ from rdt.plan import Plan
 
 WORDS = 10_000  # about COCO's, until a vocabulary is made
 CLIP_DIMS = (2048, 512)  # of a grid cell of RN101, and of the global vector
-
-# In Karpathy's format; stated again, since reading a data set imports what a dry run need not wait for.
-SPLITS = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 
 
 def estimate(plan: Plan, paths: Paths) -> str:
@@ -63,7 +61,8 @@ def _images(experiment: Experiment, role: Role) -> dict[str, int] | None:
         entries = read_json(path)["images"]
         if data.source == "nocaps":
             return {"test": len(entries)}
-        return dict(Counter(SPLITS[entry["split"]] for entry in entries))
+        found = Counter(entry["split"] for entry in entries)
+        return {ours: sum(found[name] for name in karpathys) for ours, karpathys in SPLITS.items()}
     except (UserError, KeyError, TypeError):
         return None  # the stage that reads the file tells what is wrong with it
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from rdt import tracking
 from rdt.chain import Step
@@ -65,11 +64,16 @@ class Stage:
 
         Several ``steps`` are the outputs of one command.
         """
-        started = time.time()
-        settings = {name: value for step in steps for name, value in step.configuration.items()}
-        name, code = steps[0].name, steps[0].code
-        with self.job(name, code, run=run, stage=stage, role=role, seed=seed, configuration=settings) as job:
-            yield job
+        started, (first, *_) = time.time(), steps
+        tables = sorted({cell.table for cell in self.plan.cells if run is not None and run.id in cell.runs})
+        role = run.role if run is not None else role or "primary"
+        seed = run.seed if run is not None else seed
+        label = run.id if run is not None else f"{first.name}-{role}"
+        name = f"{first.name}-{stage}" if stage else first.name
+        options = {"code": first.code, "seed": seed, "role": role, "tables": tables, "resume": True}
+        with tracking.Run(self.paths, label, name, **options) as track:
+            track.params({key: value for step in steps for key, value in step.configuration.items()})
+            yield Job(track)
             for step in steps:
                 manifest = write_manifest(
                     step.target,
@@ -77,53 +81,10 @@ class Stage:
                     configuration=step.configuration,
                     code=step.code,
                     inputs=step.inputs,
-                    seed=seed if run is None else run.seed,
-                    started=started,
-                    mlflow_run_id=job.track.mlflow_run_id,
-                    files=step.files,
-                    extra={"tracking_job": job.track.job},
-                )
-                job.artifact(manifest)
-
-    @contextmanager
-    def job(
-        self,
-        name: str,
-        code: str,
-        *,
-        output: Path | None = None,
-        run: Run | None = None,
-        stage: str = "",
-        role: str = "",
-        seed: int | None = None,
-        configuration: Mapping[str, Any] | None = None,
-        inputs: Mapping[str, Path] | None = None,
-    ) -> Iterator[Job]:
-        """Track a job and, when it succeeds, write the manifest of its ``output``.
-
-        ``code`` is the module that does the work, ``inputs`` the files and folders that it read.
-        """
-        started = time.time()
-        settings = dict(configuration or {})
-        tables = sorted({cell.table for cell in self.plan.cells if run is not None and run.id in cell.runs})
-        role = run.role if run is not None else role or "primary"
-        seed = run.seed if run is not None else seed
-        label = run.id if run is not None else f"{name}-{role}"
-        step = f"{name}-{stage}" if stage else name
-        options = {"code": code, "seed": seed, "role": role, "tables": tables, "resume": True}
-        with tracking.Run(self.paths, label, step, **options) as track:
-            track.params(settings)
-            yield Job(track)
-            if output is not None:
-                manifest = write_manifest(
-                    output,
-                    command=["rdt", *sys.argv[1:]],
-                    configuration=settings,
-                    code=code,
-                    inputs=dict(inputs or {}),
                     seed=seed,
                     started=started,
                     mlflow_run_id=track.mlflow_run_id,
+                    files=step.files,
                     extra={"tracking_job": track.job},
                 )
                 track.artifact(manifest)

@@ -11,6 +11,7 @@ from typing import Any
 from rdt.chain import Chain, Step
 from rdt.errors import UserError
 from rdt.io import read_json
+from rdt.paths import Paths
 from rdt.provenance import MANIFEST, digest, manifest_path, output_files, short_modules
 
 ABSENT = "absent"
@@ -118,13 +119,13 @@ def _nearest(step: Step) -> list[str]:
     return [f"it differs from {name}: {reason}" for reason in differences[name]]
 
 
-def find_step(chain: Chain, target: Path, root: Path) -> Step:
-    """The step that makes a file or folder, named as it is or from ``root``; UserError if none does."""
+def find_step(chain: Chain, target: Path, paths: Paths) -> Step:
+    """The step that makes a file or folder, named as it is or from the results or reports; UserError if none does."""
     if target.is_absolute() and target.is_relative_to(Path.cwd()):
         target = target.relative_to(Path.cwd())
-    for path in (target, root / target):
+    for path in (target, paths.root / target, paths.reports / target):
         step = chain.maker(path)
         if step is not None:
             return step
-    problem = f"is nothing that experiment {root.name} makes, as its file says now"
+    problem = f"is nothing that experiment {paths.experiment} makes, as its file says now"
     raise UserError(target, problem, "name a cell, or a file or folder of its results or reports; see --experiment")

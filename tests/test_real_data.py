@@ -413,6 +413,60 @@ def test_the_counts_that_are_stated_of_coco_are_those_of_karpathys_ids():
     assert counts == PUBLIC["dataset_coco.json"].splits
 
 
+FLICKR8K = SHARED / "flickr8k"
+real = pytest.mark.skipif(not FLICKR8K.is_dir(), reason="no Flickr8k beside this checkout")
+
+
+@pytest.fixture(scope="module")
+def real_part(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copies of the real files of 1,000 images."""
+    folder = tmp_path_factory.mktemp("flickr8k")
+    document = json.loads((FLICKR8K / "dataset_flickr8k.json").read_text())
+    document["images"] = document["images"][::8]
+    (folder / "dataset_flickr8k.json").write_text(json.dumps(document))
+    for name in ("features", "caption_features"):
+        (folder / name).mkdir()
+        for entry in document["images"]:
+            shutil.copyfile(FLICKR8K / name / f"{entry['imgid']}.npz", folder / name / f"{entry['imgid']}.npz")
+    return folder
+
+
+def real_import(folder: Path, store: Path) -> None:
+    dataset = load_karpathy(folder / "dataset_flickr8k.json", folder, "Flickr8k", pixels=False)
+    store.mkdir()
+    import_published(dataset, store, Published(folder / "features", folder / "caption_features"))
+
+
+@real
+def test_real_features_under_the_names_of_other_images(real_part, tmp_path):
+    real_import(real_part, tmp_path / "whole")
+    assert FeatureStore.open(tmp_path / "whole").grid.shape == (1000, 49, 128)
+    paths = sorted((real_part / "features").iterdir())
+    other = tmp_path / "other"
+    (other / "features").mkdir(parents=True)
+    for path, next_one in zip(paths, [*paths[1:], paths[0]], strict=True):
+        (other / "features" / path.name).symlink_to(next_one)
+    for name in ("caption_features", "dataset_flickr8k.json"):
+        (other / name).symlink_to(real_part / name)
+    with pytest.raises(UserError, match=r"other/features: an image is no nearer to its own captions than to another's"):
+        real_import(other, tmp_path / "store")
+
+
+@real
+def test_real_files_that_are_cut_or_in_another_encoding(real_part, tmp_path):
+    for spoilt in ("features", "caption_features"):
+        folder = Path(shutil.copytree(real_part, tmp_path / spoilt))
+        path = sorted((folder / spoilt).iterdir())[500]
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(UserError, match=rf"{spoilt}/{path.name}: not a readable \.npz file"):
+            real_import(folder, tmp_path / f"store of {spoilt}")
+    path = tmp_path / "dataset_flickr8k.json"
+    text = (real_part / path.name).read_text().replace("a dog", "a Löwchen dog")
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"is not UTF-8 text \(byte \d+, line 1\); convert it, if it is Latin-1: iconv"):
+        load_karpathy(path, tmp_path, "Flickr8k", pixels=False)
+
+
 # ---- all of it
 
 
@@ -438,7 +492,7 @@ def test_the_flickr30k_experiment_prepares_and_trains_on_its_own_data(data, tmp_
     stub_coco.experiment(folder / "stub.yaml", "flickr30k", tables=["V"])
     config = ("--config", "experiment=stub.yaml", f"data_root={data}")
     summary = snakemake(folder, "--summary", *config).stdout
-    (target,) = re.findall(r"^(results/stub/runs/rdt-s0-\w+/xe2/model.safetensors)\t", summary, re.M)
+    (target,) = re.findall(r"^(results/stub/runs/rdt-s0-\w+/xe/model.safetensors)\t", summary, re.M)
     result = snakemake(folder, target, *config)
     assert result.returncode == 0, result.stdout + result.stderr
     assert (folder / target).is_file()

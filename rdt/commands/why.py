@@ -13,8 +13,9 @@ from rdt.staleness import Stale, find_step, stale
 
 SHOWN = 3  # outputs that are named for one reason
 EPILOG = """\
-TARGET is a file or folder of results/<experiment> or reports/<experiment>, or a cell table/row/column as in the
-tables' CSV. What is compared are contents, not dates: snakemake, which also looks at dates, may do more.
+TARGET is a file or folder of results/<experiment> or reports/<experiment>, by its path or from there ('encoder',
+'tables'), or a cell table/row/column as in the tables' CSV. What is compared are contents, not dates: snakemake,
+which also looks at dates, may do more.
 """
 
 
@@ -37,7 +38,7 @@ def steps_behind(stage: Stage, chain: Chain, target: str) -> list[Step]:
     """Everything that a target depends on, inputs first; of a cell only its own networks."""
     paths, cell = stage.paths, cells_by_name(stage.plan).get(target)
     if cell is None:
-        return chain.behind(find_step(chain, Path(target), paths.root))
+        return chain.behind(find_step(chain, Path(target), paths))
     captions = [chain.maker(paths.captions(run, cell.stage, "", "").parent) for run in cell.runs]
     scores = [chain.maker(paths.score_set(cell.role, cell.split))] if cell.runs else []
     return [*chain.behind(*captions), *scores, chain.maker(paths.tables)]
