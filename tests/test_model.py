@@ -338,7 +338,7 @@ VOCABULARY = Vocabulary((".", *[f"w{n}" for n in range(V - 2)], "UNK"))
 
 def identity(**changes) -> tuple:
     experiment = replace(load_experiment("smoke"), model=SIZES)
-    return experiment, Run("r", "captioner", method(**changes), "primary", 0)
+    return experiment, Run("r", "captioner", method(**changes), "primary", 0, 1)
 
 
 @pytest.mark.parametrize(("kind", "stage"), [("captioner", "xe"), ("captioner", "xe2"), ("teacher", "xe")])
