@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> None:
     """Write every caption file of one network."""
     stage = open_stage(args)
     run = stage.run(args.run)
-    jobs = [job for job in stage.plan.captions if (job.run, job.trained_stage) == (args.run, args.stage)]
+    jobs = stage.plan.captions_of(args.run, args.stage)
     if not jobs:
         known = ", ".join(sorted({job.trained_stage for job in stage.plan.captions if job.run == args.run}))
         raise UserError("--stage", f"no table needs captions of '{args.stage}' of run {args.run}", f"choose {known}")

@@ -6,7 +6,7 @@ write now. Pure functions of an experiment; nothing here reads the results.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -155,11 +155,11 @@ def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
 
 def captions(plan: Plan, paths: Paths, run: str, stage: str) -> tuple[Step, ...]:
     """The caption folders that one command fills: that of the stage itself, and those of other numbers of steps."""
-    jobs = [job for job in plan.captions if (job.run, job.trained_stage) == (run, stage)]
+    jobs = plan.captions_of(run, stage)
     return tuple(_caption_folder(plan, paths, [job for job in jobs if job.stage == name]) for name in _stages(jobs))
 
 
-def _stages(jobs: list[Captions]) -> tuple[str, ...]:
+def _stages(jobs: Iterable[Captions]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(job.stage for job in jobs))
 
 
@@ -194,7 +194,7 @@ def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
     """The scores of all networks on one split, and those of its baselines."""
     experiment, pool = plan.experiment, pool_role(role)
     cells = [cell for cell in plan.cells if (cell.role, cell.split) == (role, split)]
-    networks = _scored(plan, role, split)
+    networks = plan.scored(role, split)
     documents = [paths.scores(run, stage, role, split) for run, stage in networks]
     vocabularies = dict.fromkeys(plan.runs[run].role for run, _ in networks)
     return Step(
@@ -214,13 +214,6 @@ def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
             paths.baselines(role, split),
         ),
     )
-
-
-def _scored(plan: Plan, role: str, split: str) -> tuple[tuple[str, str], ...]:
-    """(run, stage) of all captions of a split that the tables ask about."""
-    asked = [(run, c.stage) for c in plan.cells if (c.role, c.split) == (role, split) for run in c.runs]
-    jobs = (job for job in plan.captions if (job.role, job.split) == (role, split))
-    return tuple(dict.fromkeys([*asked, *((job.run, job.stage) for job in jobs if job.stage != job.trained_stage)]))
 
 
 def tables(plan: Plan, paths: Paths) -> Step:
@@ -308,7 +301,8 @@ def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
         yield index(experiment, paths, role)
     if experiment.encoder is not None:
         yield encoder(experiment, paths)
-    yield probe(experiment, paths)
+    if experiment.data["primary"].source == "scenes":
+        yield probe(experiment, paths)
     for run, stage in plan.trainings:
         yield training(plan, paths, run, stage)
         yield from captions(plan, paths, run, stage)

@@ -53,7 +53,7 @@ def read(name_or_path: str | Path, data_root: str | Path | None = None, override
     ``data_root`` replaces the file's own; each of ``overrides`` is ``dotted.key=value`` with the
     value in YAML, and replaces that key of the file. Raises ``UserError``.
     """
-    name, _, budget = str(name_or_path).partition(":")
+    name, budget = split_budget(str(name_or_path))
     path = _locate(name)
     content = _with_budget(_with_base(path), budget, path)
     for override in overrides:
@@ -62,8 +62,8 @@ def read(name_or_path: str | Path, data_root: str | Path | None = None, override
         content["data_root"] = str(data_root)
     file: _File = parse(_File, content, path, "")
     _check_name(file.name, path)
-    preset = _preset(file.method, path)
-    override = _parse_fields(Method, file.override, path, "override")
+    preset = read_preset(file.method, path)
+    override = parse_fields(Method, file.override, path, "override")
     experiment = Experiment(
         name=file.name,
         method=dataclasses.replace(preset, **override),
@@ -80,6 +80,12 @@ def read(name_or_path: str | Path, data_root: str | Path | None = None, override
     )
     _check_together(experiment, path)
     return experiment
+
+
+def split_budget(name_or_path: str) -> tuple[str, str]:
+    """``flickr8k:gpu`` -> (``flickr8k``, ``gpu``); the budget is "" where none is named, whatever colons a path has."""
+    named = re.fullmatch(rf"(.+):({NAME.pattern})", name_or_path)
+    return (named[1], named[2]) if named else (name_or_path, "")
 
 
 def names() -> list[str]:
@@ -116,28 +122,31 @@ def _locate(name_or_path: str) -> Path:
             raise UserError(path, "the experiment file does not exist", "correct the path")
         return path
     if name_or_path not in names():
-        _unknown(_short(EXPERIMENTS), "experiment", name_or_path, names())
-    return _short(EXPERIMENTS / f"{name_or_path}.yaml")
+        unknown(short(EXPERIMENTS), "experiment", name_or_path, names())
+    return short(EXPERIMENTS / f"{name_or_path}.yaml")
 
 
-def _short(path: Path) -> Path:
+def short(path: Path) -> Path:
     """A path of the repository as a user in the repository would write it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _with_base(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The keys of a file over those of its base; ``below`` are the files that name it as theirs."""
-    content = _load_yaml(path)
+    content = load_yaml(path)
     name = content.pop("base", None)
     if name is None:
         return content
     if not isinstance(name, str):
-        _wrong(path, "base", name, "the name of an experiment, or the path of a file")
+        wrong(path, "base", name, "the name of an experiment, or the path of a file")
+    name, budget = split_budget(name)
     beside = path.parent / name  # a path is relative to the file that it stands in
     base = beside if beside.suffix in (".yaml", ".yml") and beside.is_file() else _locate(name)
     if base.resolve() in (seen := (*below, path.resolve())):
         raise UserError(path, f"base {name!r} leads back to this file", "name another experiment")
     inherited = _with_base(base, seen)
+    if budget:
+        inherited = _with_budget(inherited, budget, base)
     inherited.pop("name", None)  # two experiments never share a folder
     return _merged(inherited, content)
 
@@ -147,8 +156,10 @@ def _with_budget(content: dict[str, Any], budget: str, path: Path) -> dict[str, 
     budgets = content.pop("budgets", {})
     if not budget:
         return content
+    if not budgets:
+        raise UserError(path, f"budget {budget!r} is asked for, and the file has no budgets", f"leave ':{budget}' out")
     if not isinstance(budgets, dict) or not isinstance(budgets.get(budget), dict):
-        _unknown(path, "budget", budget, [name for name in budgets if isinstance(name, str)] or ["none: it has one"])
+        unknown(path, "budget", budget, [name for name in budgets if isinstance(name, str)])
     return _merged(content, budgets[budget]) | {"name": f"{content.get('name')}-{budget}"}
 
 
@@ -182,7 +193,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _load_yaml(path: Path) -> dict[str, Any]:
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file, safely read; raises ``UserError`` for anything else."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except yaml.YAMLError as error:
@@ -196,12 +208,13 @@ def _load_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _preset(name: str, path: Path) -> Method:
+def read_preset(name: str, path: Path) -> Method:
+    """The method of ``experiments/method/<name>.yaml``, which the file ``path`` asks for."""
     presets = sorted(file.stem for file in (EXPERIMENTS / "method").glob("*.yaml"))
     if name not in presets:
-        _unknown(path, "method", name, presets)
-    file = _short(EXPERIMENTS / "method" / f"{name}.yaml")
-    return parse(Method, _load_yaml(file), file, "")
+        unknown(path, "method", name, presets)
+    file = short(EXPERIMENTS / "method" / f"{name}.yaml")
+    return parse(Method, load_yaml(file), file, "")
 
 
 def _apply(override: str, content: dict[str, Any]) -> None:
@@ -228,17 +241,17 @@ def parse(kind: type, value: Any, path: Path, key: str) -> Any:
 
     Every field without a default is required. Raises a UserError that names file and key.
     """
-    given = _parse_fields(kind, value, path, key)
+    given = parse_fields(kind, value, path, key)
     for item in dataclasses.fields(kind):
         if _is_required(item) and item.name not in given:
             raise UserError(path, f"the key {_dotted(key, item.name)} is missing", "add it")
     return kind(**given)
 
 
-def _parse_fields(kind: type, value: Any, path: Path, key: str) -> dict[str, Any]:
+def parse_fields(kind: type, value: Any, path: Path, key: str) -> dict[str, Any]:
     """The given fields of ``kind``, checked; unknown keys are errors."""
     if not isinstance(value, Mapping):
-        _wrong(path, key, value, "keys and values")
+        wrong(path, key, value, "keys and values")
     hints = get_type_hints(kind, include_extras=True)
     for name in value:
         if name not in hints:
@@ -252,7 +265,7 @@ def _convert(hint: Any, value: Any, path: Path, key: str) -> Any:
     if origin is Annotated:
         converted = _convert(arguments[0], value, path, key)
         if converted not in arguments[1]:
-            _wrong(path, key, value, f"a number {arguments[1]}")
+            wrong(path, key, value, f"a number {arguments[1]}")
         return converted
     if origin is Literal:
         if not any(value == choice and type(value) is type(choice) for choice in arguments):
@@ -264,13 +277,13 @@ def _convert(hint: Any, value: Any, path: Path, key: str) -> Any:
             return _convert(listed, value, path, key)
         if dataclasses.is_dataclass(other) and not isinstance(value, list | dict):
             names = ", ".join(field.name for field in dataclasses.fields(other))
-            _wrong(path, key, value, f"a list, or one under each of {names}")
+            wrong(path, key, value, f"a list, or one under each of {names}")
         return _convert(listed if isinstance(value, list) else other, value, path, key)
     if origin is tuple:
         if not isinstance(value, list) or not value:
-            _wrong(path, key, value, "a list of one or more values")
+            wrong(path, key, value, "a list of one or more values")
         if len(set(map(repr, value))) < len(value):
-            _wrong(path, key, value, "each value once")
+            wrong(path, key, value, "each value once")
         return tuple(_convert(arguments[0], item, path, f"{key}[{i}]") for i, item in enumerate(value))
     if origin is dict:
         return _convert_mapping(arguments, value, path, key)
@@ -281,7 +294,7 @@ def _convert(hint: Any, value: Any, path: Path, key: str) -> Any:
 
 def _convert_mapping(arguments: tuple[Any, Any], value: Any, path: Path, key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        _wrong(path, key, value, "keys and values")
+        wrong(path, key, value, "keys and values")
     key_hint, item_hint = arguments
     if item_hint is Any:
         return value
@@ -296,7 +309,7 @@ def _scalar(hint: type, value: Any, path: Path, key: str) -> Any:
         return float(value)
     if type(value) is not hint:
         expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
-        _wrong(path, key, value, expected)
+        wrong(path, key, value, expected)
     return value
 
 
@@ -305,7 +318,7 @@ def _scalar(hint: type, value: Any, path: Path, key: str) -> Any:
 
 def _check_name(name: str, path: Path) -> None:
     if not NAME.fullmatch(name):
-        _wrong(path, "name", name, "letters, digits, - and _ (it becomes a folder)")
+        wrong(path, "name", name, "letters, digits, - and _ (it becomes a folder)")
     if name in names() and path.resolve() != (EXPERIMENTS / f"{name}.yaml").resolve():
         problem = f"name {name!r} belongs to experiments/{name}.yaml, and both would write results/{name}"
         raise UserError(path, problem, "give your experiment a name of its own")
@@ -314,12 +327,12 @@ def _check_name(name: str, path: Path) -> None:
 def _check_together(experiment: Experiment, path: Path) -> None:
     model, method = experiment.model, experiment.method
     if model.dim % model.heads:
-        _wrong(path, "model.dim", model.dim, f"a multiple of model.heads ({model.heads})")
+        wrong(path, "model.dim", model.dim, f"a multiple of model.heads ({model.heads})")
     if method.time_delta >= method.steps:
-        _wrong(path, "override.time_delta", method.time_delta, f"less than the method's steps ({method.steps})")
+        wrong(path, "override.time_delta", method.time_delta, f"less than the method's steps ({method.steps})")
     second = [seed for seed in experiment.seeds.rl if seed not in experiment.seeds.xe]
     if second:
-        _wrong(path, "seeds.rl", list(experiment.seeds.rl), f"only seeds of seeds.xe, which lacks {second[0]}")
+        wrong(path, "seeds.rl", list(experiment.seeds.rl), f"only seeds of seeds.xe, which lacks {second[0]}")
     if "primary" not in experiment.data:
         raise UserError(path, "the key data.primary is missing", "name the data set of Tables II, III and V-VIII")
     for role, data in experiment.data.items():
@@ -334,7 +347,7 @@ def _check_role(role: Role, data: Data, path: Path) -> None:
     key = f"data.{role}"
     allowed = ("scenes", "nocaps") if role == "novel" else ("scenes", "karpathy")
     if data.source not in allowed:
-        _wrong(path, f"{key}.source", data.source, " or ".join(allowed))
+        wrong(path, f"{key}.source", data.source, " or ".join(allowed))
     sizes = ("train", "val", "test")
     if data.source == "scenes":
         needed, unread = (("test",) if role == "novel" else sizes), PATHS
@@ -368,7 +381,8 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _wrong(path: Path, key: str, value: Any, expected: str) -> NoReturn:
+def wrong(path: Path, key: str, value: Any, expected: str) -> NoReturn:
+    """Raise the ``UserError`` of a value that the key of a file cannot have."""
     raise UserError(path, f"{key or 'the file'} is {_shown(value)}, expected {expected}", "correct the value")
 
 
@@ -378,7 +392,8 @@ def _not_one_of(path: Path, key: str, value: Any, known: Collection[Any]) -> NoR
     raise UserError(path, problem, _hint(value, known) if isinstance(value, str) else "correct the value")
 
 
-def _unknown(path: Path, what: str, name: Any, known: Collection[Any]) -> NoReturn:
+def unknown(path: Path, what: str, name: Any, known: Collection[Any]) -> NoReturn:
+    """Raise the ``UserError`` of a name that is none of the ``known`` ones."""
     raise UserError(path, f"unknown {what} {name}", _hint(name, known))
 
 
@@ -400,7 +415,9 @@ def json_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of an experiment file; one with a base may leave out what the base has."""
     schema = _schema(_File)
     schema["properties"]["override"] = _schema(Method)
-    keys = {name: part for name, part in schema["properties"].items() if name not in ("name", "base", "budgets")}
+    keys = {name: {"$ref": f"#/properties/{name}"} for name in schema["properties"]}
+    for name in ("name", "base", "budgets"):
+        del keys[name]
     budget = {"type": "object", "properties": keys, "additionalProperties": False}
     schema["properties"]["budgets"] = {"type": "object", "additionalProperties": budget}
     title = "Experiment file of the RDT reproduction suite"

@@ -131,6 +131,20 @@ class Plan:
                 return job
         raise KeyError((run, stage, role, split))
 
+    def captions_of(self, run: str, stage: str) -> tuple[Captions, ...]:
+        """What one trained network captions, with its own number of steps and with others."""
+        return tuple(job for job in self.captions if (job.run, job.trained_stage) == (run, stage))
+
+    def scored(self, role: str, split: str) -> dict[tuple[str, str], tuple[Cell, ...]]:
+        """(run, stage) of all captions of a split, with the cells that ask about each; with T = 1 none does."""
+        asking: dict[tuple[str, str], tuple[Cell, ...]] = {}
+        for cell in self.cells:
+            if (cell.role, cell.split) == (role, split):
+                for run in cell.runs:
+                    asking[run, cell.stage] = (*asking.get((run, cell.stage), ()), cell)
+        jobs = (job for job in self.captions if (job.role, job.split) == (role, split))
+        return asking | {(job.run, job.stage): () for job in jobs if job.stage != job.trained_stage}
+
     def inputs(self, run: str | Run, stage: str) -> tuple[tuple[tuple[str, str], ...], tuple[Captions, ...]]:
         """What the training of ``stage`` reads: the earlier (run, stage) and the caption jobs."""
         return _training_needs(self.experiment, run if isinstance(run, Run) else self.runs[run], stage)

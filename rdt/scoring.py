@@ -32,6 +32,7 @@ from rdt.paths import Paths
 from rdt.plan import Plan
 from rdt.retrieval import read_pool_texts, read_retrieved
 from rdt.score_files import scope_columns, scope_document, write_scores
+from rdt.showcase import show_scores
 from rdt.stages import Stage, open_stage, stage_arguments
 
 REFERENCES = {"c5": 5, "c40": 40}
@@ -89,19 +90,16 @@ class Targets:
 
 def systems(plan: Plan, role: str, split: str) -> tuple[System, ...]:
     """What the plan's tables ask of one role and split; systems with captions of one step among them."""
-    found: dict[tuple[str, str], tuple[set[str], int]] = {}
-    for cell in plan.cells:
-        if (cell.role, cell.split) == (role, split):
-            scope = f"{cell.references}/{cell.domain}" if cell.domain else cell.references
-            for run in cell.runs:
-                scopes, draws = found.get((run, cell.stage), (set(), 0))
-                found[run, cell.stage] = (scopes | {scope}, max(draws, cell.draws))
-    for job in plan.captions:
-        if (job.role, job.split) == (role, split) and job.stage != job.trained_stage:
-            found[job.run, job.stage] = ({"c5"}, 0)
     return tuple(
-        System(run, stage, plan.runs[run].seed, plan.runs[run].role, tuple(sorted(scopes)), draws)
-        for (run, stage), (scopes, draws) in found.items()
+        System(
+            run,
+            stage,
+            plan.runs[run].seed,
+            plan.runs[run].role,
+            tuple(sorted({cell.scope for cell in cells} or {"c5"})),
+            max((cell.draws for cell in cells), default=0),
+        )
+        for (run, stage), cells in plan.scored(role, split).items()
     )
 
 
@@ -323,18 +321,11 @@ def run(args: argparse.Namespace) -> None:
     train = _images(stage, "primary" if args.role == "novel" else args.role, "train")
     cache = stage.paths.cache
     step = chain.score(stage.plan, stage.paths, args.role, args.split)
-    with stage.make(step, role=args.role, stage=args.split) as track, Scorer(cache) as scorer:
+    with stage.make(step, role=args.role, stage=args.split), Scorer(cache) as scorer:
         documents = score_systems(stage.paths, targets, wanted, vocabularies, scorer)
         document = baselines(targets, train, _first_retrieved(stage, targets), scorer)
         atomic_write_json(stage.paths.baselines(args.role, args.split), document)
-        track.metrics(
-            {
-                f"{run}/{name}/{scope}/{metric}": value
-                for (run, name), scores in documents.items()
-                for scope, part in scores["scopes"].items()
-                for metric, value in part["metrics"].items()
-            }
-        )
+        show_scores(stage, args.role, args.split, documents)
 
 
 def _images(stage: Stage, role: Role, split: str) -> tuple[Image, ...]:

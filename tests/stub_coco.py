@@ -16,6 +16,8 @@ import numpy as np
 import yaml
 from PIL import Image as Picture
 
+from tests import tiny
+
 COLORS = ("red", "black", "brown", "white")
 ANIMALS = ("dog", "cat", "horse", "bird", "cow")
 DOES = ("sits", "stands", "runs", "sleeps")
@@ -25,14 +27,7 @@ CLIP_GRID, CLIP_VECTOR, VIT_GRID = 2048, 512, 768
 # Sizes alone: what a user writes who tries coco.yaml or flickr30k.yaml on a laptop.
 SMALL: dict[str, Any] = {
     "override": {"steps": 2},
-    "model": {
-        "dim": 16,
-        "heads": 2,
-        "ffn": 32,
-        "visual_layers": 1,
-        "semantic_layers": 1,
-        "sentence_layers": 1,
-    },
+    "model": {key: size for key, size in tiny.EXPERIMENT["model"].items() if "dropout" not in key},
     "training": {
         "xe_epochs": 1,
         "grid_xe_epochs": 1,

@@ -97,8 +97,15 @@ def test_a_budget_is_the_experiment_with_other_keys_and_another_folder(content, 
     assert dataclasses.replace(large.model, dim=usual.model.dim) == usual.model
     with pytest.raises(UserError, match="unknown budget larg; did you mean large"):
         load_experiment(f"{path}:larg")
-    with pytest.raises(UserError, match="unknown budget large"):
+    with pytest.raises(UserError, match="budget 'large' is asked for, and the file has no budgets; leave ':large' out"):
         load_experiment("smoke:large")
+
+
+def test_a_colon_in_a_path_is_no_budget(content, tmp_path):
+    path = tmp_path / "one:two.yaml"
+    path.write_text(yaml.safe_dump(content | {"budgets": {"large": {"seeds": [3]}}}))
+    assert load_experiment(path).seeds.xe == (0,)
+    assert load_experiment(f"{path}:large").seeds.xe == (3,)
 
 
 def test_whole_numbers_are_numbers_but_true_is_not(load, content):

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rdt.data.dataset import SPLITS
 from rdt.errors import UserError
 from rdt.io import read_json
 
 ImageId = int | str
 
-_SPLITS = {"restval": "train"}  # Karpathy's name -> the split it is part of
+_SPLITS = {theirs: ours for ours, names in SPLITS.items() for theirs in names}
 _RESULTS_FORM = "write a list of {image_id, caption}, the COCO results format"
 
 

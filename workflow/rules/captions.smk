@@ -16,7 +16,7 @@ rule captions:
     params:
         code=code_digest("rdt.captioning"),
         settings=lambda wildcards: setting(
-            [asdict(job) for job in caption_jobs(wildcards.run, wildcards.stage)]
+            [asdict(job) for job in PLAN.captions_of(wildcards.run, wildcards.stage)]
         ),
     message:
         "caption with {wildcards.run} {wildcards.stage}"

@@ -120,13 +120,6 @@ def weights(run, stage):
     ]
 
 
-def caption_jobs(run, stage):
-    """Everything that one trained network captions."""
-    return [
-        job for job in PLAN.captions if (job.run, job.trained_stage) == (run, stage)
-    ]
-
-
 def captions_done(job):
     """The manifest of the folder that a caption job fills: written last, it stands for its files."""
     return (
@@ -166,7 +159,7 @@ def training_inputs(wildcards):
 
 def caption_inputs(wildcards):
     """The network, the features of what it captions, and the first network's captions for a second one."""
-    jobs = caption_jobs(wildcards.run, wildcards.stage)
+    jobs = PLAN.captions_of(wildcards.run, wildcards.stage)
     roles = sorted({job.role for job in jobs})
     return [
         *weights(wildcards.run, wildcards.stage),
