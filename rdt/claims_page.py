@@ -102,6 +102,8 @@ def _conditions(experiment: Experiment) -> str:
     """On what the verdicts were reached."""
     sets = ", ".join(f"{data_title(experiment, role)} ({role})" for role in experiment.data)
     seeds = ", ".join(f"{len(experiment.seeds.of(name))} for {phase_title(name)}" for name in ("xe", "rl"))
+    if experiment.seeds.grid:
+        seeds += f", {len(experiment.seeds.grid)} in Tables VI and VIII"
     training = experiment.training
     grid = (
         "" if training.grid_xe_epochs == training.xe_epochs else f" ({training.grid_xe_epochs} in Tables VI and VIII)"

@@ -172,13 +172,19 @@ class Training:
 
 @dataclass(frozen=True)
 class Seeds:
-    """The seeds of every row: one run each, in cross-entropy (xe) and in CIDEr optimisation (rl) columns."""
+    """The seeds of every row: one run each, in cross-entropy (xe) and in CIDEr optimisation (rl) columns.
+
+    ``grid``: those of the grids, Tables VI and VIII, where they are not those of cross-entropy.
+    """
 
     xe: tuple[Seed, ...]
     rl: tuple[Seed, ...]
+    grid: tuple[Seed, ...] = ()
 
-    def of(self, phase: Phase) -> tuple[int, ...]:
-        """The seeds of one phase."""
+    def of(self, phase: Phase, grid: bool = False) -> tuple[int, ...]:
+        """The seeds of one phase, in a grid or elsewhere."""
+        if grid and self.grid:
+            return self.grid
         return self.xe if phase == "xe" else self.rl
 
 

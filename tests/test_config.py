@@ -154,7 +154,7 @@ def test_exponents_without_a_point_are_numbers(tmp_path, content):
         ("seeds", [], "seeds is [], expected a list of one or more values"),
         ("seeds", [0, 1, 0], "expected each value once"),
         ("seeds", [0, -1], "seeds[1] is -1"),
-        ("seeds", 3, "seeds is 3, expected a list, or one under each of xe, rl"),
+        ("seeds", 3, "seeds is 3, expected a list, or one under each of xe, rl, grid"),
         ("seeds", {"xe": [0]}, "the key seeds.rl is missing"),
         ("seeds", {"xe": [0], "lr": [0]}, "unknown key seeds.lr"),
         ("seeds", {"xe": [0], "rl": []}, "seeds.rl is [], expected a list of one or more values"),

@@ -209,6 +209,13 @@ def test_the_phases_have_seeds_of_their_own():
     assert second == first[1:]
 
 
+def test_the_grids_have_seeds_of_their_own():
+    made = plan(experiment(tables=("II", "VI"), seeds=Seeds((0, 7), (0,), grid=(7,))), load_tables())
+    asked = {"II": ("II", "RDT◇", "xe/C"), "VI": ("VI", "λ_F=0.75, λ_E=0.55", "C")}
+    seeds = {table: [made.runs[run].seed for run in runs_of(made, *cell)] for table, cell in asked.items()}
+    assert seeds == {"II": [0, 7], "VI": [7]}
+
+
 def test_ids_say_what_differs_and_are_safe_paths(made):
     assert re.fullmatch(r"rdt-s0-[0-9a-f]{8}", runs_of(made, "II", "RDT◇", "xe/C")[0])
     scd = runs_of(made, "II", "SCD-Net◇ (CVPR23) [9]", "xe/C")[0]

@@ -77,18 +77,20 @@ def denoising_losses(
         return {"total": total, "xe": xe, "bit": bit}
     bits = torch.zeros_like(x_0)
     bits[supervised] = expected
-    confidence = torch.zeros_like(bits[..., 0])
-    confidence[supervised] = logits.detach().log_softmax(-1).amax(-1)
-    rank = rank_term(bits, confidence, x_0, batch.t, valid, method)
+    rank = rank_term(bits, logits.detach(), supervised, x_0, batch, method)
     return {"total": total + method.lambda_rank * rank, "xe": xe, "bit": bit, "rank": rank}
 
 
-def rank_term(bits: Tensor, confidence: Tensor, x_0: Tensor, t: Tensor, valid: Tensor, method: Method) -> Tensor:
-    """L_rank of Eq. 26 with the method's definition of quality; ``confidence`` (n, L) is for the released one."""
+def rank_term(bits: Tensor, logits: Tensor, supervised: Tensor, x_0: Tensor, batch: Batch, method: Method) -> Tensor:
+    """L_rank of Eq. 26 with the method's definition of quality; the released one asks for the ``logits`` (m, V) of
+    the ``supervised`` positions too."""
+    valid, t = valid_mask(batch.rows), batch.t
     thresholds = {"delta_tim": method.delta_tim, "delta_sen": method.delta_sen}
     shape = {"margin": method.margin, "average": method.average}
     if method.quality == "mean_bits":
         return ranking_loss(bits, x_0, t, valid, **thresholds, **shape)
+    confidence = torch.zeros_like(bits[..., 0])
+    confidence[supervised] = logits.log_softmax(-1).amax(-1)
     return pairwise_ranking_loss(
         top5_quality(bits, confidence, valid), total_quality(x_0, valid), t, **thresholds, **shape
     )
