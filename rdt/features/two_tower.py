@@ -147,7 +147,7 @@ def oriented_gradients(images: Tensor) -> Tensor:
     After the histograms of oriented gradients of Dalal and Triggs (2005): a pixel counts for a direction with
     cos^4 of its gradient's angle to it, in the colour channel where the gradient is strongest; sums of 2x2
     pixels are divided by all directions' sum nearby. cos^4(a - b) = 3/8 + cos(2a - 2b)/2 + cos(4a - 4b)/8, so
-    that five maps are pooled, from which all directions follow: 2.4 times faster than eight of them.
+    that five maps are pooled, from which all directions follow.
     """
     x = F.pad(images, (1, 1, 1, 1), mode="replicate")
     across, down = x[:, :, 1:-1, 2:] - x[:, :, 1:-1, :-2], x[:, :, 2:, 1:-1] - x[:, :, :-2, 1:-1]
