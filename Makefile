@@ -23,9 +23,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: all test lint bench ui clip test-clip
+.PHONY: all report test lint bench ui clip test-clip
 all: $(READY)
 	snakemake --cores $(CORES) all --config experiment=$(EXPERIMENT)
+
+report: $(READY)
+	snakemake --cores $(CORES) report --config experiment=$(EXPERIMENT)
 
 test: $(READY)
 	python -m pytest -q --numprocesses=auto
@@ -39,9 +42,10 @@ lint: $(READY)
 bench: $(READY)
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_core
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_metrics
+	OMP_NUM_THREADS=1 python -m tests.bench.bench_scale
 
 ui: $(READY)
-	mlflow ui --backend-store-uri sqlite:///results/$(EXPERIMENT)/mlflow.db
+	python -m rdt track ui $(EXPERIMENT)
 
 clip: $(CLIP)/ready
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rdt import chain
 from rdt.config import Method
 from rdt.data.vocabulary import Vocabulary
+from rdt.device import open_device
 from rdt.diffusion import count_oov, decode_bits, encode_bits, sample
 from rdt.errors import UserError
 from rdt.inputs import Inputs, caption_rows, open_inputs
@@ -23,6 +24,7 @@ from rdt.model.captioner import Captioner
 from rdt.model.networks import build, configuration
 from rdt.model.teacher import Teacher
 from rdt.plan import Captions
+from rdt.showcase import show_captions, shown
 from rdt.stages import Stage, open_stage, stage_arguments
 from rdt.training.batches import Split, sentence_input
 from rdt.training.draws import choose, generator, torch_seed
@@ -68,6 +70,7 @@ def denoise_captions(
                     torch.Generator().manual_seed(torch_seed(sampling.seed, "sample", int(image)))
                     for image in split.image_ids[positions]
                 ],
+                device=device,
             )
         )
     return torch.cat(outputs)
@@ -127,19 +130,21 @@ def run(args: argparse.Namespace) -> None:
     if not jobs:
         known = ", ".join(sorted({job.trained_stage for job in stage.plan.captions if job.run == args.run}))
         raise UserError("--stage", f"no table needs captions of '{args.stage}' of run {args.run}", f"choose {known}")
-    torch.set_num_threads(stage.experiment.training.threads)
+    device = open_device(stage.experiment.training, stage.experiment.path)
     steps = chain.captions(stage.plan, stage.paths, run.id, args.stage)
     with stage.make(*steps, run=run, stage=args.stage) as track:
         for job in jobs:
             started = time.monotonic()
             inputs = open_inputs(stage.experiment, stage.paths, job.role, run.role, run.method.length)
-            model = load_network(stage, inputs, args.run, args.stage)
+            model = load_network(stage, inputs, args.run, args.stage).to(device)
             facts = write_captions(stage, job, inputs, model)
             rate = facts["images"] / (time.monotonic() - started)
             name = f"{job.stage}-{job.role}-{job.split}"
             track.metrics(
                 {f"{name}/{key}": value for key, value in facts.items()} | {f"{name}/images_per_second": rate}
             )
+            if job == shown(jobs, run.role):
+                show_captions(stage, job, track, inputs, model)
 
 
 def load_network(stage: Stage, inputs: Inputs, run_id: str, trained_stage: str) -> nn.Module:

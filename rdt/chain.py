@@ -19,6 +19,7 @@ from rdt.provenance import ROOT
 from rdt.published import PUBLISHED
 
 CLAIMS_FILE = PUBLISHED.parent / "claims.yaml"
+REPORT_FORMS = ROOT / "rdt" / "report"
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,15 @@ def claims(plan: Plan, paths: Paths) -> Step:
     return Step("claims", paths.claims, "rdt.claims", {}, inputs, files=files)
 
 
+def report(plan: Plan, paths: Paths) -> Step:
+    """The page that shows all of it."""
+    shown = dict.fromkeys((run, cell.stage) for cell in plan.cells for run in cell.runs)
+    networks = {f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown}
+    forms = {name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")}
+    inputs = {**_measured(plan, paths), "tables": paths.tables, "verdicts": paths.claims, **networks, **forms}
+    return Step("report", paths.report, "rdt.report.page", {}, inputs)
+
+
 def _measured(plan: Plan, paths: Paths) -> dict[str, Path]:
     """What the tables and the claims both read: the scores of all splits, the rows, the paper's numbers."""
     sets = dict.fromkeys((cell.role, cell.split) for cell in plan.cells if cell.runs)
@@ -310,3 +320,4 @@ def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
         yield score(plan, paths, role, split)
     yield tables(plan, paths)
     yield claims(plan, paths)
+    yield report(plan, paths)

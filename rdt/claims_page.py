@@ -83,22 +83,22 @@ def to_markdown(judgements: Sequence[Judgement], experiment: Experiment) -> str:
     counted = [judgement for judgement in judgements if not judgement.comparisons and judgement.verdict != "not run"]
     absent = [judgement for judgement in judgements if judgement.verdict == "not run"]
     lines = [f"# Experiment {experiment.name}: the paper's claims", ""]
-    lines += [f"**{counts(judgements)}**, {_conditions(experiment)}", "", *_rules()]
+    lines += [f"**{counts(judgements)}**, {conditions(experiment)}", "", *_rules()]
     if tested:
         lines += ["", "## Measured", "", *_measured(tested, experiment)]
     if counted:
         lines += ["", "## Counted", ""]
-        lines += [f"- **{j.verdict}**: {j.claim.sentence} ({j.claim.where}) {_sentence(j.reason)}" for j in counted]
+        lines += [f"- **{j.verdict}**: {j.claim.sentence} ({j.claim.where}) {sentence(j.reason)}" for j in counted]
     if absent:
         lines += ["", "## Not run", "", "| Claim | In the paper | Why not |", "|---|---|---|"]
-        lines += [f"| {j.claim.sentence} | {j.claim.where} | {_sentence(j.reason)} |" for j in absent]
+        lines += [f"| {j.claim.sentence} | {j.claim.where} | {sentence(j.reason)} |" for j in absent]
     several = [judgement for judgement in tested if len(judgement.comparisons) > 1]
     if several:
         lines += ["", "## Claims of several comparisons", *[line for j in several for line in _details(j)]]
     return "\n".join(lines) + "\n"
 
 
-def _conditions(experiment: Experiment) -> str:
+def conditions(experiment: Experiment) -> str:
     """On what the verdicts were reached."""
     sets = ", ".join(f"{data_title(experiment, role)} ({role})" for role in experiment.data)
     seeds = ", ".join(f"{len(experiment.seeds.of(name))} for {phase_title(name)}" for name in ("xe", "rl"))
@@ -146,17 +146,21 @@ def _measured(judgements: Sequence[Judgement], experiment: Experiment) -> list[s
     lines = ["| Claim | In the paper | Paper | Ours | Interval over | Verdict | To decide it |", "|---" * 7 + "|"]
     for judgement in judgements:
         closest = judgement.closest
-        found = closest.difference
-        other_data = "" if closest.better.role == "primary" else f" of {data_title(experiment, closest.better.role)}"
-        over = f"{found.images} {_unit(closest)}{other_data}"
-        if found.seed_scatter is not None:
-            over += f", {found.seeds} seeds"
         against = f" than {closest.than.row}" if len({c.than for c in judgement.comparisons}) > 1 else ""
         smallest = f" (smallest of {len(judgement.comparisons)})" if len(judgement.comparisons) > 1 else ""
         ours = f"{_interval(closest)}{against}{smallest}"
-        cells = (judgement.claim.sentence, judgement.claim.where, _signed(closest.paper), ours)
-        lines.append(f"| {' | '.join(cells)} | {over} | **{judgement.verdict}** | {advice(judgement)} |")
+        cells = (judgement.claim.sentence, judgement.claim.where, signed(closest.paper), ours)
+        verdict = f"{over(closest, experiment)} | **{judgement.verdict}** | {advice(judgement)}"
+        lines.append(f"| {' | '.join(cells)} | {verdict} |")
     return lines
+
+
+def over(comparison: Comparison, experiment: Experiment) -> str:
+    """What the interval of a comparison is about: so many images, and seeds if there are several."""
+    found, role = comparison.difference, comparison.better.role
+    other_data = "" if role == "primary" else f" of {data_title(experiment, role)}"
+    seeds = "" if found.seed_scatter is None else f", {found.seeds} seeds"
+    return f"{found.images} {_unit(comparison)}{other_data}{seeds}"
 
 
 def _details(judgement: Judgement) -> list[str]:
@@ -164,7 +168,7 @@ def _details(judgement: Judgement) -> list[str]:
     lines += ["| Better | Than | Paper | Ours | p, Holm |", "|---|---|---|---|---|"]
     for comparison in judgement.comparisons:
         p = "–" if comparison.p is None else f"{comparison.p:.2g}"
-        numbers = f"{_signed(comparison.paper)} | {_interval(comparison)} | {p}"
+        numbers = f"{signed(comparison.paper)} | {_interval(comparison)} | {p}"
         lines.append(f"| {comparison.better.row} | {comparison.than.row} | {numbers} |")
     return lines
 
@@ -196,12 +200,14 @@ def _unit(comparison: Comparison) -> str:
 def _interval(comparison: Comparison) -> str:
     found = comparison.difference
     ends = "" if found.low is None else f" [{found.low:+.1f}, {found.high:+.1f}]"
-    return f"{_signed(found.value)}{ends}"
+    return f"{signed(found.value)}{ends}"
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
+    """A difference with its sign; a dash where there is none."""
     return "–" if value is None else f"{value:+.1f}"
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """A reason as a sentence."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

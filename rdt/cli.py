@@ -29,11 +29,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("rdt.commands.evaluate", "score any captioner's output, in the COCO formats"),
     "tables": ("rdt.tables", "put the scores into Tables II-VIII"),
     "claims": ("rdt.claims", "reach a verdict on each claim of the paper"),
+    "differences": ("rdt.commands.differences", "say what each difference between paper and released code is worth"),
+    "report": ("rdt.commands.report", "show everything that a finished experiment found on one page"),
     "verify": ("rdt.commands.verify", "follow a cell of a table down to the data, and compute its scores again"),
     "why": ("rdt.commands.why", "say which input, parameter or module makes a result stale"),
     "export": ("rdt.commands.export", "pack a finished experiment as a Workflow Run RO-Crate"),
     "caption": ("rdt.commands.caption", "caption photographs of your own with a trained run"),
+    "study-init": ("rdt.commands.study_init", "create a study of an experiment's parameters"),
+    "study-worker": ("rdt.commands.study_worker", "run trials of a study until it has all of them"),
+    "study-export": ("rdt.commands.study_export", "write the trials, the best setting and the plots of a study"),
+    "study-retrain": ("rdt.commands.study_retrain", "train a study's best or the paper's setting with a fresh seed"),
+    "study-compare": ("rdt.commands.study_compare", "compare a study's best and the paper's setting on test"),
     "track": ("rdt.commands.track", "set up MLflow for an experiment, or send it the records that wait"),
+    "survey": ("rdt.commands.survey", "say what a role's captions mean for vocabulary, reward and ranking loss"),
     "check": ("rdt.commands.check", "validate an experiment file and that its data are there"),
     "config": ("rdt.commands.config", "print an experiment, resolved, as YAML"),
     "doctor": ("rdt.commands.doctor", "say what is installed, what is missing and what mends it"),
@@ -47,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     mistake goes to the file of ``--log``, or to stderr with RDT_TRACEBACK=1.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    # Threads that spin while they wait for each other take six times as long beside any other busy process.
+    # Threads that spin while they wait for each other are slowed down many times by any other busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     command = argv[0] if argv else ""
     log: Path | None = None

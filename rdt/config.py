@@ -167,7 +167,11 @@ class Training:
     ablation_cascades: Literal[1, 2]  # the same for Tables V, VI and VIII
     teacher_beam: Count
     checkpoint_minutes: NotNegative
-    threads: Count
+    threads: Count  # of each process
+    device: Literal["cpu", "auto", "cuda"] = "cpu"  # auto: a GPU if there is one
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the layers in a training step
+    processes: Count = 1  # that train a network together: Snakemake starts them with torchrun
+    workers: CountOrZero = 0  # of each process, to make its batches; 0: it makes them itself
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,18 @@ def cost(plan: Plan, sizes: Mapping[Role, Sizes]) -> tuple[Line, ...]:
     found: dict[str, list[float]] = {}
     for run_id, stage in plan.trainings:
         run = plan.runs[run_id]
-        who = "teacher" if run.kind == "teacher" else "captioner"
-        training = _training(plan, run, stage, sizes[run.role])
-        found.setdefault(f"train a {who}, {_PHASES[stage[:2]]}", []).append(training)
+        found.setdefault(training_kind(run, stage), []).append(_training(plan, run, stage, sizes[run.role]))
     for job in plan.captions:
         found.setdefault(f"caption the {job.split} split", []).append(_captioning(plan, job, sizes))
     return tuple(Line(kind, len(parts), sum(parts)) for kind, parts in found.items())
 
 
 _PHASES = {"xe": "cross-entropy", "rl": "self-critical"}
+
+
+def training_kind(run: Run, stage: str) -> str:
+    """What the training of a stage is counted among."""
+    return f"train a {run.kind}, {_PHASES[stage[:2]]}"
 
 
 def _training(plan: Plan, run: Run, stage: str, sizes: Sizes) -> float:

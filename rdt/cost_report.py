@@ -21,15 +21,22 @@ CLIP_DIMS = (2048, 512)  # of a grid cell of RN101, and of the global vector
 
 def estimate(plan: Plan, paths: Paths) -> str:
     """A table of the jobs by kind with their multiply-adds and GPU hours, or why there is none."""
-    experiment = plan.experiment
-    sizes: dict[Role, Sizes] = {}
-    for role in experiment.data:
-        images = _images(experiment, role)
-        if images is None:
-            path = experiment.data[role].annotations
-            return f"no estimate of the cost: {path} is not there, or not annotations, and no public file is called so"
-        sizes[role] = Sizes(images, _words(paths, role), *_dims(experiment, role))
+    sizes = sizes_of(plan.experiment, paths)
+    unknown = next((role for role in plan.experiment.data if role not in sizes), None)
+    if unknown is not None:
+        path = plan.experiment.data[unknown].annotations
+        return f"no estimate of the cost: {path} is not there, or not annotations, and no public file is called so"
     return table(cost(plan, sizes))
+
+
+def sizes_of(experiment: Experiment, paths: Paths) -> dict[Role, Sizes]:
+    """The sizes of each role whose images can be counted, as exact as what is there allows."""
+    counted = {role: _images(experiment, role) for role in experiment.data}
+    return {
+        role: Sizes(images, _words(paths, role), *_dims(experiment, role))
+        for role, images in counted.items()
+        if images is not None
+    }
 
 
 def table(lines: Sequence[Line]) -> str:

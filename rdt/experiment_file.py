@@ -22,6 +22,7 @@ from rdt.errors import UserError
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 UNIONS = (Union, types.UnionType)
 PATHS = ("annotations", "images", "features", "caption_features", "retrieval_features")  # the paths in Data
+NOT_EXPERIMENTS = ("tables", "differences")  # files in their folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a name becomes a folder of results/ and reports/
 
 
@@ -90,7 +91,7 @@ def split_budget(name_or_path: str) -> tuple[str, str]:
 
 def names() -> list[str]:
     """Names of the experiments of the repository."""
-    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != "tables")
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem not in NOT_EXPERIMENTS)
 
 
 def check_data(experiment: Experiment) -> None:

@@ -68,6 +68,14 @@ def total_quality(bits: Tensor, valid: Tensor) -> Tensor:
     return (bits * valid.unsqueeze(-1)).sum((-2, -1)) / (bits.shape[-2] * bits.shape[-1])
 
 
+def close_pairs(q_star: Tensor, t: Tensor, delta_tim: float, delta_sen: float) -> tuple[Tensor, Tensor]:
+    """The two masks of Eq. 27 and 28 on all pairs of n captions: |t_i - t_j| <= delta_tim, |D*| <= delta_sen.
+
+    q_star, t: (n,). Returns two bool (n, n).
+    """
+    return (t[:, None] - t[None, :]).abs() <= delta_tim, (q_star[:, None] - q_star[None, :]).abs() <= delta_sen
+
+
 def pairwise_ranking_loss(
     q: Tensor,
     q_star: Tensor,
@@ -87,8 +95,8 @@ def pairwise_ranking_loss(
     q_star = q_star.detach()
     true_gap = q_star[:, None] - q_star[None, :]
     gap = q[:, None] - q[None, :]
-    close = ((t[:, None] - t[None, :]).abs() <= delta_tim) & (true_gap.abs() <= delta_sen)
-    active = close & (true_gap != 0)  # equal captions cost nothing: sgn(0) = 0 and |D*| = 0
+    in_time, in_quality = close_pairs(q_star, t, delta_tim, delta_sen)
+    active = in_time & in_quality & (true_gap != 0)  # equal captions cost nothing: sgn(0) = 0 and |D*| = 0
     hinge = (true_gap.abs() * margin - true_gap.sign() * gap).clamp(min=0)
     if average == "all_pairs":
         return (hinge * active).sum() / q.numel() ** 2

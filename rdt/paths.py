@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of one experiment. ``split`` is train, val or test; ``stage`` xe, xe2, rl or rl2."""
+    """Paths of one experiment. ``split`` is train, val or test; ``stage`` xe, xe2, rl or rl2.
+
+    ``apart`` is the folder of networks that are not those of the tables, with their captions and scores; data,
+    features, vocabulary and index are the experiment's.
+    """
 
     experiment: str
     results_root: Path = Path("results")
     reports_root: Path = Path("reports")
+    apart: Path | None = None
 
     @property
     def root(self) -> Path:
@@ -42,16 +47,16 @@ class Paths:
 
     def stage(self, run: str, stage: str) -> Path:
         """Folder of one training job: ``model.safetensors``, ``config.json``, ``curves.csv``, ``manifest.json``."""
-        return self.root / "runs" / run / stage
+        return self._own / "runs" / run / stage
 
     def captions(self, run: str, stage: str, role: str, split: str, draw: int | None = None) -> Path:
         """COCO results file; ``draw`` is the number of a caption made from a randomly drawn sentence."""
         suffix = "" if draw is None else f"-draw{draw}"
-        return self.root / "captions" / run / stage / f"{role}-{split}{suffix}.json"
+        return self._own / "captions" / run / stage / f"{role}-{split}{suffix}.json"
 
     def scores(self, run: str, stage: str, role: str, split: str) -> Path:
         """Scores of a caption file; per-image scores lie beside it as ``.parquet``."""
-        return self.root / "scores" / run / stage / f"{role}-{split}.json"
+        return self._own / "scores" / run / stage / f"{role}-{split}.json"
 
     def baselines(self, role: str, split: str) -> Path:
         """Scores of human captions, the retrieved sentence and the most frequent train caption."""
@@ -60,6 +65,22 @@ class Paths:
     def score_set(self, role: str, split: str) -> Path:
         """A name for all scores of one split, which one job writes: its manifest lies here."""
         return self.root / "scores" / f"{role}-{split}"
+
+    def study(self, name: str) -> Path:
+        """Folder of a study: its journal, its trials and the networks of its comparison."""
+        return self.root / "studies" / name
+
+    def study_report(self, name: str) -> Path:
+        """What a study ends in: ``trials.csv``, ``best.yaml``, plots, and the comparison on test."""
+        return self.reports / "studies" / name
+
+    def within(self, folder: Path) -> Paths:
+        """The same experiment with its networks in ``folder``."""
+        return replace(self, apart=folder)
+
+    @property
+    def _own(self) -> Path:
+        return self.apart or self.root
 
     @property
     def cache(self) -> Path:
@@ -78,6 +99,16 @@ class Paths:
     def claims(self) -> Path:
         """The verdicts on the paper's claims, to read; ``claims.csv`` lies beside it."""
         return self.reports / "claims.md"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows everything, to open in a browser."""
+        return self.reports / "report.html"
+
+    @property
+    def differences(self) -> Path:
+        """What each difference between paper and released code is worth, as CSV."""
+        return self.reports / "differences.csv"
 
     @property
     def headline(self) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,25 @@ from rdt.plan import Run
 from rdt.retrieval import retrieve
 from rdt.stages import Stage
 from rdt.training.batches import Split
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps that follow each other with the same prediction; they count from 1."""
+
+    first: int
+    last: int
+    caption: str
+
+
+def stretches(captions: Sequence[str]) -> tuple[Stretch, ...]:
+    """The captions of all steps, equal ones that follow each other as one."""
+    found, first = [], 1
+    for text, same in groupby(captions):
+        last = first + len(list(same)) - 1
+        found.append(Stretch(first, last, text))
+        first = last + 1
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from rdt.errors import UserError
 TABLES_FILE = Path(__file__).parent.parent / "experiments" / "tables.yaml"
 PHASE_TITLES = {"xe": "cross-entropy", "rl": "CIDEr optimisation"}
 DRAWS = 5  # captions per image in Tables V and VII, each from another random conditional sentence
+LONGEST_CHANGES = 150  # characters of a run's name: a folder's may have 255, and logs are called after it
 DRAWN_METRICS = frozenset({"D@2", "D@3", "Voc-u"})
 
 # The teacher denoises nothing, ranks nothing and sees no retrieved sentence.
@@ -319,12 +320,15 @@ def resolved_configuration(experiment: Experiment, run: Run) -> dict[str, Any]:
     """Everything that decides the weights of ``run``, and nothing else.
 
     Left out: names and titles, the tables and how many networks they use, the data of roles that it never
-    sees, and how (threads, checkpoints) rather than what is computed.
+    sees, and how (threads, processes, device, checkpoints) rather than what is computed. ``precision``, a late
+    key, is there only where it is not the usual one, so that older ids stay.
     """
     is_teacher = run.kind == "teacher"
     method = asdict(run.method)
     training = asdict(experiment.training)
     budget = _SHARED_TRAINING + _TEACHER_TRAINING + (() if is_teacher else _CAPTIONER_TRAINING)
+    if training["precision"] != "float32":
+        budget += ("precision",)
     return {
         "kind": run.kind,
         "method": {name: method[name] for name in _TEACHER_METHOD} if is_teacher else method,
@@ -361,7 +365,8 @@ def _identified(experiment: Experiment, run: Run) -> Run:
     relevant = set(_TEACHER_METHOD) if run.kind == "teacher" else {field.name for field in fields(Method)}
     preset, own = asdict(experiment.method), asdict(run.method)
     words = [] if run.kind == "captioner" else ["teacher"]
-    words += [_word(name, own[name]) for name in own if name in relevant and own[name] != preset[name]]
+    changed = [_word(name, own[name]) for name in own if name in relevant and own[name] != preset[name]]
+    words += changed if len("-".join(changed)) <= LONGEST_CHANGES else [f"{len(changed)}settings"]
     words = words or ["rdt"]
     if run.kind == "captioner" and run.xe_epochs != experiment.training.xe_epochs:
         words.append(_word("xe_epochs", run.xe_epochs))

@@ -39,14 +39,18 @@ BYSTANDERS = frozenset(
         ".experiment_file",
         ".io",
         ".lazy",
+        ".machine",
         ".metrics",
         ".model",
         ".paths",
         ".plan",
         ".provenance",
+        ".showcase",
         ".stages",
         ".tracking",
+        ".tracking_places",
         ".tracking_sender",
+        ".training.curves",
     )
 )
 

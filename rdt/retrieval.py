@@ -16,6 +16,7 @@ from rdt.errors import UserError
 from rdt.features.store import read_arrays
 
 POOL_WORDS = 20  # words of a caption that count for its identity
+ROWS_AT_ONCE = 65536
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,15 @@ class Retrieved:
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows scaled to length 1, float32 (n, E)."""
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return _scaled(np.array(vectors, dtype=np.float32, order="C"))
+
+
+def _scaled(vectors: np.ndarray) -> np.ndarray:
+    """The same array with its rows scaled to length 1; by parts, since those of COCO's captions take 1.2 GB."""
+    for first in range(0, len(vectors), ROWS_AT_ONCE):
+        part = vectors[first : first + ROWS_AT_ONCE]
+        part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
+    return vectors
 
 
 def build_pool(texts: Sequence[str], vectors: np.ndarray, images: Sequence[int]) -> Pool:
@@ -53,7 +61,11 @@ def build_pool(texts: Sequence[str], vectors: np.ndarray, images: Sequence[int])
             rows.append(row)
             owners.append(set())
         owners[first[key]].add(image)
-    return Pool(tuple(first), unit(vectors[rows]), tuple(frozenset(images) for images in owners))
+    return Pool(
+        tuple(first),
+        _scaled(vectors[rows].astype(np.float32, copy=False)),
+        tuple(frozenset(images) for images in owners),
+    )
 
 
 def retrieve(pool: Pool, queries: np.ndarray, image_ids: Sequence[int], k: int, exclude_own: bool) -> Retrieved:

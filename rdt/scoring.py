@@ -103,6 +103,13 @@ def systems(plan: Plan, role: str, split: str) -> tuple[System, ...]:
     )
 
 
+def score_plan(plan: Plan, paths: Paths, targets: Targets, scorer: Scorer) -> dict[tuple[str, str], dict[str, Any]]:
+    """Score every network that a plan's tables ask about on one split; see :func:`score_systems`."""
+    wanted = systems(plan, targets.role, targets.split)
+    vocabularies = {role: Vocabulary.load(paths.vocabulary(role)) for role in {s.trained_on for s in wanted}}
+    return score_systems(paths, targets, wanted, vocabularies, scorer)
+
+
 def score_systems(
     paths: Paths,
     targets: Targets,
@@ -315,17 +322,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Score every caption file of one role and split that the tables ask about, and its baselines."""
     stage = open_stage(args)
-    targets = Targets(args.role, args.split, _images(stage, args.role, args.split))
-    wanted = systems(stage.plan, args.role, args.split)
-    vocabularies = {role: Vocabulary.load(stage.paths.vocabulary(role)) for role in {s.trained_on for s in wanted}}
+    targets = targets_of(stage, args.role, args.split)
     train = _images(stage, "primary" if args.role == "novel" else args.role, "train")
-    cache = stage.paths.cache
     step = chain.score(stage.plan, stage.paths, args.role, args.split)
-    with stage.make(step, role=args.role, stage=args.split), Scorer(cache) as scorer:
-        documents = score_systems(stage.paths, targets, wanted, vocabularies, scorer)
+    with stage.make(step, role=args.role, stage=args.split), Scorer(stage.paths.cache) as scorer:
+        documents = score_plan(stage.plan, stage.paths, targets, scorer)
         document = baselines(targets, train, _first_retrieved(stage, targets), scorer)
         atomic_write_json(stage.paths.baselines(args.role, args.split), document)
         show_scores(stage, args.role, args.split, documents)
+
+
+def targets_of(stage: Stage, role: Role, split: str) -> Targets:
+    """The images of a split of an experiment, with their references."""
+    return Targets(role, split, _images(stage, role, split))
 
 
 def _images(stage: Stage, role: Role, split: str) -> tuple[Image, ...]:

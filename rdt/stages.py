@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from rdt import tracking
-from rdt.chain import Step
+from rdt.chain import Chain, Step
 from rdt.config import Experiment
+from rdt.data.dataset import SPLITS
+from rdt.differences import with_differences
 from rdt.errors import UserError
 from rdt.experiment_file import read
 from rdt.paths import Paths
 from rdt.plan import Plan, Run, load_tables, plan
-from rdt.provenance import write_manifest
+from rdt.provenance import SHORT, combined_digest, recorded_digest, write_manifest
+from rdt.staleness import check_inputs
+from rdt.tracking import DataSet, Place, key
+from rdt.tracking_places import STEPS, experiments, network_places, network_tags
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,9 @@ class Job:
         """Numbers for the tracking database."""
         self.track.metrics(values, step)
 
-    def artifact(self, path: Path) -> None:
+    def artifact(self, path: Path, folder: str = "") -> None:
         """A file for the tracking database."""
-        self.track.artifact(path)
+        self.track.artifact(path, folder)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Stage:
 
     @cached_property
     def plan(self) -> Plan:
-        return plan(self.experiment, load_tables())
+        """The tables' plan, and beside it the networks of the differences, which no table asks for."""
+        return with_differences(plan(self.experiment, load_tables()))
 
     def run(self, run_id: str) -> Run:
         """A planned run; UserError when the experiment has none of that id."""
@@ -62,17 +68,25 @@ class Stage:
     ) -> Iterator[Job]:
         """Track the job of a step of the chain and, when it succeeds, write the manifest of what it made.
 
-        Several ``steps`` are the outputs of one command.
+        Several ``steps`` are the outputs of one command. Raises UserError, before anything is done, where one of
+        their inputs was made from other files than those that are there now.
         """
+        known = Chain(self.plan, self.paths)
+        for step in steps:
+            check_inputs(known, step)
         started, (first, *_) = time.time(), steps
-        tables = sorted({cell.table for cell in self.plan.cells if run is not None and run.id in cell.runs})
-        role = run.role if run is not None else role or "primary"
         seed = run.seed if run is not None else seed
-        label = run.id if run is not None else f"{first.name}-{role}"
-        name = f"{first.name}-{stage}" if stage else first.name
-        options = {"code": first.code, "seed": seed, "role": role, "tables": tables, "resume": True}
-        with tracking.Run(self.paths, label, name, **options) as track:
-            track.params({key: value for step in steps for key, value in step.configuration.items()})
+        is_part = run is not None and first.name != "train"
+        data = data_sets(self.experiment, steps, run.role if run is not None else role or "primary")
+        if run is not None:
+            track = self.track_network(run, stage, "" if first.name == "train" else first.name, data, code=first.code)
+        else:
+            track = self._track_step(first, role, stage, seed, data)
+        with track:
+            for one in data:
+                track.data_set(one)
+            if not is_part:
+                track.params({key: value for step in steps for key, value in step.configuration.items()})
             yield Job(track)
             for step in steps:
                 manifest = write_manifest(
@@ -87,7 +101,71 @@ class Stage:
                     files=step.files,
                     extra={"tracking_job": track.job},
                 )
-                track.artifact(manifest)
+                track.artifact(manifest, first.name)
+
+    def places(self, run: Run, stage: str) -> tuple[Place, ...]:
+        """Where MLflow shows a network: in the tables with its rows. A study shows its trials elsewhere."""
+        return network_places(self.plan, run, stage)
+
+    def _track_step(
+        self, step: Step, role: str, detail: str, seed: int | None, data: Sequence[DataSet]
+    ) -> tracking.Run:
+        """The record of a job that is no network's."""
+        name = f"{step.name}-{detail}" if detail else step.name
+        role = role or "primary"
+        return tracking.Run(
+            self.paths,
+            f"{step.name}-{role}",
+            name,
+            code=step.code,
+            seed=seed,
+            role=role,
+            places=[Place(STEPS, f"{step.name} {role}")],
+            tags={"data": data_digest(data)},
+            resume=True,
+        )
+
+    def track_network(
+        self, run: Run, stage: str, part: str, data: Sequence[DataSet] = (), *, code: str
+    ) -> tracking.Run:
+        """The record of the training of a network or, with the name of a ``part``, what a later job adds to it."""
+        name = f"train-{stage}"
+        label = run.id if self.paths.apart is None else (self.paths.apart / run.id).as_posix()
+        return tracking.Run(
+            self.paths,
+            label,
+            f"{part}-{stage}" if part else name,
+            code=code,
+            seed=run.seed,
+            role=run.role,
+            places=self.places(run, stage),
+            tags=network_tags(self.plan, run, stage) | {"data": data_digest(data)},
+            part_of=key(label, name) if part else "",
+            resume=True,
+        )
+
+    def tracked_experiments(self) -> dict[str, str]:
+        """The MLflow experiments that the jobs will be shown in, with their notes."""
+        return experiments(self.plan, load_tables())
+
+
+def data_sets(experiment: Experiment, steps: Sequence[Step], role: str) -> tuple[DataSet, ...]:
+    """The annotations and features that a job reads; ``role`` is whose they are where their name does not say."""
+    found = {}
+    for step in steps:
+        for name, path in step.inputs.items():
+            what, _, of = name.partition("/")
+            if what in ("annotations", "features") and path.exists():  # the job tells of what is missing
+                data = experiment.data[of or role]
+                sizes = {split: getattr(data, split) for split in SPLITS if getattr(data, split)}
+                label = f"{data.title or f'{experiment.name} {of or role}'} {what}"
+                found[name] = DataSet(label, path.as_posix(), recorded_digest(path)[:SHORT], step.name, sizes)
+    return tuple(found.values())
+
+
+def data_digest(data: Sequence[DataSet]) -> str:
+    """One short digest of all that was read; "" of nothing."""
+    return combined_digest({one.name: one.digest for one in data})[:SHORT] if data else ""
 
 
 def stage_arguments(parser: argparse.ArgumentParser) -> None:

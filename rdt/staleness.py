@@ -12,9 +12,10 @@ from rdt.chain import Chain, Step
 from rdt.errors import UserError
 from rdt.io import read_json
 from rdt.paths import Paths
-from rdt.provenance import MANIFEST, digest, manifest_path, output_files, short_modules
+from rdt.provenance import MANIFEST, SHORT, digest, manifest_path, output_files, short_modules
 
 ABSENT = "absent"
+_OLD = "was written by an earlier version of this suite"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,33 @@ def reasons(chain: Chain, step: Step) -> list[str]:
             *_inputs(chain, manifest["inputs"], step),
         ]
     except (KeyError, TypeError):
-        return [f"{path} was written by an earlier version of this suite, which recorded less"]
+        return [f"{path} {_OLD}, which recorded less"]
+
+
+def check_inputs(chain: Chain, step: Step) -> None:
+    """Refuse inputs of ``step`` that were made from other files than those that are there now.
+
+    Raises UserError that names the input, what it was made from, and the digests of that then and now.
+    """
+    for path in step.inputs.values():
+        maker = chain.maker(path)
+        if maker is None or not manifest_path(maker.target).is_file():
+            continue
+        remedy = f"make it again: rdt {maker.name}, or snakemake"
+        try:
+            _check_made_from(chain, maker, path, remedy)
+        except (KeyError, TypeError):
+            raise UserError(path, f"{_OLD}, so what it was made from cannot be checked", remedy) from None
+
+
+def _check_made_from(chain: Chain, maker: Step, path: Path, remedy: str) -> None:
+    recorded = read_json(manifest_path(maker.target))["inputs"]
+    for name, source in maker.inputs.items():
+        before = recorded.get(name, {}).get("digest")
+        now = _present(chain, source) if chain.maker(source) or source.exists() else None
+        if None not in (before, now) and before != now:
+            digests = f"({before[:SHORT]}, {source} is {now[:SHORT]} now)"
+            raise UserError(path, f"was made from another version of its {name} {digests}", remedy)
 
 
 def _parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 Importing MLflow takes longer than some jobs. A job therefore appends records to a file of its own,
 ``results/<experiment>/tracking/<job>.jsonl``, and a sender (:mod:`rdt.tracking_sender`, another
-process) ships the records of all jobs, at most once a minute while jobs run and once at the end of
-the workflow. A server that cannot be reached, or a full disk, costs a warning and never the job:
-the file stays and the next sender delivers it.
+process, for which no job waits) ships the records of all jobs, at most once a minute while jobs run
+and once at the end of the workflow. A server that cannot be reached, or a full disk, costs a warning
+and never the job: the file stays and the next sender delivers it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,63 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from rdt.config import TABLES
 from rdt.io import read_json
+from rdt.machine import Machine
 from rdt.paths import Paths
 from rdt.provenance import code_digest, git_revision
 
 SEND_EVERY = 60.0  # seconds between two senders, over all jobs of an experiment
-SEND_TIMEOUT = 120.0  # a sender that takes longer is ended; the next one goes on where it stopped
+SAMPLE_EVERY = 10.0  # seconds between two looks at processor and memory
+SEND_TIMEOUT = 300  # whole seconds; a sender that takes longer ends, and the next one goes on where it stopped
+SENDER_LOG = "sender.log"  # what the last sender that nobody waited for had to say
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One MLflow run as which a job is shown; a job can have one in each of several MLflow experiments.
+
+    ``experiment`` follows ``rdt-<experiment>`` in the name of MLflow's: ``Table II``, ``steps``, ``studies``.
+    ``name`` is what the list of runs shows, and ``tags`` are added to the job's own. ``parent`` is the
+    :func:`key` of the job under whose run this one is nested; one that is not there yet is made, with the
+    key as its name, so that a child may come first.
+    """
+
+    experiment: str
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    parent: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Data that a job has read: ``digest`` of their content, ``use`` such as training, ``size`` what is known of it."""
+
+    name: str
+    path: str
+    digest: str
+    use: str
+    size: Mapping[str, int] = field(default_factory=dict)
+
+
+def key(run: str, stage: str) -> str:
+    """What finds the MLflow runs of a job again: the newest one of this tag ``rdt.key``."""
+    return f"{run} {stage}"
+
+
+def store_uri(paths: Paths) -> str:
+    """MLflow's store: that of MLFLOW_TRACKING_URI, or the embedded database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or paths.mlflow_uri
+
+
+def masked(uri: str) -> str:
+    """A URI as it may be shown and written down: without its password."""
+    return re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 
 def spool_folder(paths: Paths) -> Path:
@@ -40,13 +85,21 @@ def spool_folder(paths: Paths) -> Path:
 class Run:
     """The records of one job; a context manager that closes itself with the right status.
 
-    ``run`` and ``stage`` name the job (``stage`` also ``captions``, ``scores``...), ``code`` is the
-    module whose digest says which code ran, ``tables`` the tables that use the result: the first of
-    them is the parent in MLflow. The Snakemake rule is read from the environment variable RDT_RULE.
-    ``resume`` continues the MLflow run of an earlier attempt that did not finish, if there is one:
-    steps and parameters that it recorded are not recorded again.
+    ``run`` and ``stage`` name the job, ``code`` is the module whose digest says which code ran, ``tags`` are
+    those of all its ``places`` (by default one among the ``steps``). The Snakemake rule is read from the
+    environment variable RDT_RULE. ``resume`` continues the MLflow runs of an earlier attempt that did not
+    finish, if there is one: steps and parameters that it recorded are not recorded again. A job that is
+    ``part_of`` another, by the :func:`key` of that, has no MLflow runs of its own: its metrics and artifacts
+    are added to the other's.
 
-    ``params``, ``metrics``, ``tag`` and ``artifact`` only append a line to a file; they never raise.
+    The trials of a study are runs nested under the study's, which may be opened before or after them::
+
+        Run(paths, "thresholds", "study", code=..., places=[Place("studies", "thresholds", {"sampler": "TPE"})])
+        Run(paths, "thresholds", "trial-7", code=..., tags={"worker": "2"},
+            places=[Place("studies", "trial 7", parent=key("thresholds", "study"))])
+
+    ``params``, ``metrics``, ``tag``, ``data_set``, ``artifact`` and ``model`` only append a line to a file; they
+    never raise, and nothing of them waits for a network.
     """
 
     def __init__(
@@ -58,13 +111,17 @@ class Run:
         code: str,
         seed: int | None = None,
         role: str = "primary",
-        tables: Sequence[str] = (),
+        places: Sequence[Place] = (),
+        tags: Mapping[str, str] | None = None,
+        part_of: str = "",
         resume: bool = False,
     ) -> None:
         self._paths = paths
         self._last_step: dict[str, int] = {}
         self._known_params: set[str] = set()
         self._broken = False
+        self._lock = threading.Lock()
+        self._sender: subprocess.Popen[bytes] | None = None
         folder, name = spool_folder(paths), _file_name(run, stage, role)
         unfinished = _unfinished(folder, name)
         self.job = _job(unfinished[-1]) if resume and unfinished else uuid.uuid4().hex
@@ -75,28 +132,29 @@ class Run:
             elif not _ended(old):
                 _cut_torn_line(old)
                 _append(old, {"end": "KILLED", "time": _now()})
-        ordered = [table for table in TABLES if table in tables]
-        tags = {
+        own = {
             "rdt.job": self.job,
-            "rdt.run": run,
-            "rdt.stage": stage,
-            "rdt.role": role,
-            "rdt.seed": "" if seed is None else str(seed),
-            "rdt.tables": ",".join(ordered),
-            "rdt.code": code_digest(code),
+            "rdt.key": key(run, stage),
+            "run": run,
+            "stage": stage,
+            "role": role,
+            "seed": "" if seed is None else str(seed),
+            "code": code_digest(code),
             "snakemake.rule": os.environ.get("RDT_RULE", ""),
             "mlflow.source.name": " ".join(sys.argv),
             "mlflow.source.git.commit": git_revision() or "",
         }
-        start = {"start": f"{run} {stage}", "table": ordered[0] if ordered else None, "time": _now()}
-        self._write(start | {"tags": {key: value for key, value in tags.items() if value}})
+        shown = [asdict(place) for place in places or [Place("steps", f"{run} {stage}")]]
+        start = {"start": shown, "part_of": part_of, "time": _now()}
+        self._write(start | {"tags": {name: value for name, value in (own | dict(tags or {})).items() if value}})
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send_regularly, daemon=True)
+        self._machine = None if part_of else Machine()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     @property
     def mlflow_run_id(self) -> str | None:
-        """MLflow's id of this run, known once a sender has created it; the tag ``rdt.job`` always finds it."""
+        """MLflow's id of the run in the first place, once a sender has made it; the tag ``rdt.job`` always finds it."""
         return delivered(self._paths).get(self.job)
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -116,16 +174,28 @@ class Run:
     def tag(self, name: str, value: str) -> None:
         self._write({"tags": {name: str(value)}})
 
+    def data_set(self, data: DataSet) -> None:
+        """Data that the job has read, MLflow's input."""
+        self._write({"data_set": asdict(data)})
+
     def artifact(self, path: str | Path, folder: str = "") -> None:
         """A file to copy into MLflow's store, read when it is sent."""
         self._write({"artifact": str(Path(path).resolve()), "folder": folder})
+
+    def model(self, files: Sequence[Path], alias: str, score: float) -> None:
+        """A candidate for the registered model ``rdt-<experiment>``: it gets ``alias`` if no ``score`` was higher.
+
+        ``files`` are copied into MLflow's store only then. ``score`` is one of the selection split.
+        """
+        self._write({"model": [str(path.resolve()) for path in files], "alias": alias, "score": score})
 
     def close(self, status: Status = "FINISHED") -> None:
         """End the run, and send what is due."""
         if self._stop.is_set():
             return
         self._stop.set()
-        self._thread.join(SEND_TIMEOUT)
+        self._thread.join()
+        self._sample()
         self._write({"end": status, "time": _now()})
         self._send_if_due()
 
@@ -150,47 +220,64 @@ class Run:
 
     def _write(self, record: dict[str, Any]) -> None:
         try:
-            _append(self._spool, record)
+            with self._lock:
+                _append(self._spool, record)
         except OSError as error:
             if not self._broken:
                 _warn(f"{self._spool}: {error.strerror}; records of this job are lost")
             self._broken = True
 
-    def _send_regularly(self) -> None:
-        while not self._stop.wait(SEND_EVERY):
+    def _watch(self) -> None:
+        while not self._stop.wait(SAMPLE_EVERY):
+            self._sample()
             self._send_if_due()
 
+    def _sample(self) -> None:
+        """Processor and memory, under the names by which MLflow shows them on a page of their own."""
+        if self._machine is not None:
+            values = {f"system/{name}": value for name, value in self._machine.sample().items()}
+            self.metrics(values, 1 + max((self._last_step.get(name, -1) for name in values), default=-1))
+
     def _send_if_due(self) -> None:
-        stamp = spool_folder(self._paths) / ".sent"
+        """Start a sender that outlives this job if it must; what it says is told by the next ``rdt track flush``."""
+        folder = spool_folder(self._paths)
+        stamp = folder / ".sent"
+        if self._sender is not None and self._sender.poll() is None:
+            return
         try:
             if stamp.exists() and time.time() - stamp.stat().st_mtime < SEND_EVERY:
                 return
             stamp.touch()
-        except OSError:
-            return
-        send(self._paths)
+            with (folder / SENDER_LOG).open("wb") as log:
+                streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+                self._sender = subprocess.Popen(**_sender(self._paths), **streams, start_new_session=True)
+        except OSError as error:
+            _warn(f"no sender can be started ({error.strerror}); the records wait in {folder}")
 
 
-def send(paths: Paths, *, wait: bool = False) -> bool:
-    """Let a process of its own deliver the records of all jobs; False, after a warning, if it could not.
-
-    If another sender is at work this one leaves the records to it, or with ``wait`` waits for it.
-    """
+def _sender(paths: Paths) -> dict[str, Any]:
+    """Command and environment of a sender."""
     package = str(Path(__file__).resolve().parents[1])
     inherited = [folder for folder in [os.environ.get("PYTHONPATH")] if folder]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([package, *inherited])}
-    command = [sys.executable, "-m", "rdt.tracking_sender", str(paths.results_root), paths.experiment]
-    try:
-        result = subprocess.run(
-            command + ["--wait"] * wait, env=environment, capture_output=True, text=True, timeout=SEND_TIMEOUT
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        problem = f"the sender did not finish ({type(error).__name__})"
-    else:
-        if result.returncode == 0:
-            sys.stderr.write(result.stderr)
-            return True
-        problem = (result.stderr.strip().splitlines() or ["the sender stopped"])[-1]
+    return {
+        "args": [sys.executable, "-m", "rdt.tracking_sender", str(paths.results_root), paths.experiment],
+        "env": environment,
+    }
+
+
+def send(paths: Paths) -> bool:
+    """Let a process of its own deliver the records of all jobs; False, after a warning, if it could not.
+
+    Another sender at work is waited for.
+    """
+    command = _sender(paths)
+    command["args"].append("--wait")
+    result = subprocess.run(**command, capture_output=True, text=True)
+    if result.returncode == 0:
+        sys.stderr.write(result.stderr)
+        return True
+    problem = (result.stderr.strip().splitlines() or ["the sender took too long"])[-1]
     _warn(f"{problem}; the records wait in {spool_folder(paths)} and are sent next time")
     return False
 
@@ -198,7 +285,7 @@ def send(paths: Paths, *, wait: bool = False) -> bool:
 def flush_pending(paths: Paths) -> int:
     """Deliver everything that waits; the number of jobs that still have undelivered records."""
     if pending(paths):
-        send(paths, wait=True)
+        send(paths)
     return len(pending(paths))
 
 
@@ -209,19 +296,19 @@ def pending(paths: Paths) -> list[Path]:
 
 
 def delivered(paths: Paths) -> dict[str, str]:
-    """MLflow run id of each job that has one."""
-    states = {_job(file): read_json(file) for file in spool_folder(paths).glob("*.json")}
-    return {job: state["mlflow_run_id"] for job, state in states.items() if state["mlflow_run_id"]}
+    """MLflow run id of each job that has one, that of its first place."""
+    states = {_job(file): read_json(file).get("runs") for file in spool_folder(paths).glob("*.json")}
+    return {job: next(iter(runs.values())) for job, runs in states.items() if runs}
 
 
 def state_file(spool: Path) -> Path:
-    """Beside a record file: which MLflow run it became and how many bytes of it are delivered."""
+    """Beside a record file: which MLflow runs it became, by place, and how many bytes of it are delivered."""
     return spool.with_suffix(".json")
 
 
 def delivery_state(spool: Path) -> dict[str, Any]:
     file = state_file(spool)
-    return read_json(file) if file.exists() else {"mlflow_run_id": None, "uri": None, "offset": 0}
+    return read_json(file) if file.exists() else {"runs": {}, "uri": None, "offset": 0}
 
 
 def _append(spool: Path, record: Mapping[str, Any]) -> None:

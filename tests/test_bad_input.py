@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +22,7 @@ import torch
 from PIL import Image as Picture
 
 from rdt.data.vocabulary import Vocabulary
+from rdt.provenance import manifest_path
 from tests import tiny
 from tests.repository import copy_repository
 
@@ -175,6 +178,12 @@ def test_wrong_annotations(user, change, told):
     assert sentence.startswith("rdt: error: captions.json: ") and told in sentence
 
 
+def again(user: User, *commands: str) -> None:
+    """Make anew what was made from the scenes."""
+    for command in commands:
+        user.does(command, f"{tiny.NAME}.yaml", *([] if command == "encoder" else ["--role", "primary"]))
+
+
 def test_the_image_at_fault_is_named(user):
     document = own_data(user, empty_captions)
     assert f"image {document['images'][3]['imgid']} has no captions" in build_vocabulary(user)
@@ -190,6 +199,7 @@ def test_truncated_annotations(user):
 @pytest.mark.parametrize("command", [("encoder",), ("features", "--role", "primary")])
 def test_a_truncated_photograph(user, command):
     document = own_data(user)
+    again(user, "vocabulary", *(["encoder"] if command[0] == "features" else []))
     image = document["images"][2]
     path = user.folder / "photos" / (image.get("filepath") or "") / image["filename"]
     Picture.open(path).convert("RGB").save(path, "JPEG", quality=95)
@@ -201,6 +211,7 @@ def test_a_truncated_photograph(user, command):
 
 def test_a_missing_photograph(user):
     document = own_data(user)
+    again(user, "vocabulary", "encoder")
     image = document["images"][-1]
     (user.folder / "photos" / (image.get("filepath") or "") / image["filename"]).unlink()
     told = user.gets("features", f"{tiny.NAME}.yaml", "--role", "primary")
@@ -283,7 +294,7 @@ def checkpoint(user: User, run: str, **identity: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("key", ["configuration", "vocabulary"])
+@pytest.mark.parametrize("key", ["configuration", "vocabulary", "feature set", "data version"])
 def test_a_checkpoint_of_something_else(user, key):
     run = tiny.run_id(tiny.opened(user.folder)[1], "rdt")
     checkpoint(user, run, **{key: "another"})
@@ -327,6 +338,83 @@ def test_a_stage_whose_inputs_are_not_made_yet(user):
     teacher = tiny.run_id(tiny.opened(user.folder)[1], "teacher")
     told = user.gets(*train(user, teacher, "rl"))
     assert f"runs/{teacher}/xe: cannot be read" in told and "run the step that writes it" in told
+
+
+# ---- results of other data, vocabularies, features and splits
+
+
+def refused(user: User, *arguments: str) -> tuple[str, str, str, str]:
+    """What a command refuses: an input, what that was made from, and the digests of this then and now."""
+    told = user.gets(*arguments)
+    found = re.fullmatch(
+        rf"rdt: error: results/{tiny.NAME}/(\S+): was made from another version of its (\w+) "
+        r"\((\w{12}), \S+ is (\w{12}) now\); make it again: rdt \w+, or snakemake",
+        told,
+    )
+    assert found, told
+    return found.groups()
+
+
+def recorded(folder: Path, name: str) -> str:
+    """The digest of an input as a manifest says it."""
+    return json.loads((folder / "manifest.json").read_text())["inputs"][name]["digest"][:12]
+
+
+def other_split(document: Document) -> None:
+    """A val image becomes a train image; everything else is the same."""
+    image = next(image for image in document["images"] if image["split"] == "val")
+    image["split"] = "train"
+
+
+def other_captions(document: Document) -> None:
+    document["images"][0]["sentences"][0]["tokens"][0] = "the"
+
+
+@pytest.mark.parametrize("change", [other_split, other_captions])
+def test_what_was_made_from_another_split_or_version_of_the_data(user, change):
+    own_data(user)
+    again(user, "vocabulary", "encoder", "features", "index")
+    _, planned, paths = tiny.opened(user.folder)
+    network = train(user, tiny.run_id(planned, "rdt"))
+    user.does(*network)
+    before = recorded(paths.features("primary"), "annotations")
+    own_data(user, change)
+    now = hashlib.sha256((user.folder / "captions.json").read_bytes()).hexdigest()[:12]
+    assert refused(user, "encoder", f"{tiny.NAME}.yaml") == ("vocabulary/primary.json", "annotations", before, now)
+    again(user, "vocabulary", "encoder")
+    assert refused(user, "index", f"{tiny.NAME}.yaml", "--role", "primary")[:2] == ("features/primary", "annotations")
+    again(user, "features")
+    assert refused(user, *network)[0] == "index/primary"
+    again(user, "index")
+    user.does(*network)
+
+
+def test_an_input_whose_manifest_an_earlier_version_wrote(user):
+    manifest = manifest_path(user.folder / tiny.opened(user.folder)[2].vocabulary("primary"))
+    document = json.loads(manifest.read_text())
+    del document["inputs"]
+    manifest.unlink()  # the tree's files may be links to another test's
+    manifest.write_text(json.dumps(document))
+    told = user.gets("encoder", f"{tiny.NAME}.yaml")
+    assert "vocabulary/primary.json: was written by an earlier version" in told and "rdt vocabulary" in told
+
+
+def test_weights_and_an_index_of_another_feature_set(user):
+    """The same images and captions with features of another encoder, of the same size."""
+    document = own_features(user)
+    again(user, "vocabulary", "features", "index")
+    _, planned, paths = tiny.opened(user.folder)
+    teacher = tiny.run_id(planned, "teacher")
+    user.does(*train(user, teacher))
+    path = user.folder / "features" / f"{document['images'][0]['imgid']}.npz"
+    with np.load(path) as arrays:
+        np.savez(path, features=-arrays["features"], g_feature=arrays["g_feature"])
+    before = recorded(paths.index("primary"), "features")
+    again(user, "features")
+    now = json.loads((paths.features("primary") / "manifest.json").read_text())["content"][:12]
+    assert refused(user, *train(user, teacher)) == ("index/primary", "features", before, now)
+    again(user, "index")
+    assert refused(user, *train(user, teacher, "rl")) == (f"runs/{teacher}/xe", "features", before, now)
 
 
 # ---- two workflows in one folder

@@ -305,6 +305,14 @@ def test_null_takes_a_key_of_the_base_away(tmp_path):
     assert mine.method == load_experiment("smoke", overrides=["override={}"]).method
 
 
+def test_a_base_with_one_of_its_budgets(tmp_path):
+    first = {"name": "first", "base": "smoke", "seeds": [1], "budgets": {"large": {"model": {"dim": 8}, "seeds": [7]}}}
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(first))
+    assert load_experiment(based(tmp_path, "first.yaml")).seeds.xe == (1,)
+    mine = load_experiment(based(tmp_path, "first.yaml:large", model={"ffn": 5}))
+    assert (mine.name, mine.seeds.xe, mine.model.dim, mine.model.ffn) == ("mine", (7,), 8, 5)
+
+
 def test_a_base_by_its_path_beside_the_file_and_a_base_of_a_base(tmp_path, monkeypatch):
     first = tmp_path / "first.yaml"
     first.write_text(yaml.safe_dump({"name": "first", "base": "smoke", "seeds": [1], "model": {"dim": 8}}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,25 @@ def test_a_store_gives_back_what_was_written(tmp_path):
     assert np.array_equal(store.captions_of(10), captions[1:3].astype(np.float32))
     assert np.array_equal(store.captions_of(30), captions[:1].astype(np.float32))
     assert store.captions_of(99).shape == (0, 4)
+
+
+def test_grids_are_read_as_they_lie_in_the_map(tmp_path):
+    written(tmp_path)
+    store = FeatureStore.open(tmp_path)
+    for rows in ([2, 0, 2], [1], []):
+        grids = store.grids(np.array(rows, int))
+        assert type(grids) is np.ndarray and grids.dtype == np.float16 and np.array_equal(grids, store.grid[rows])
+    held = replace(store, grid=np.array(store.grid))  # as photographs of one's own are
+    assert np.array_equal(held.grids(np.array([2, 0])), store.grids(np.array([2, 0])))
+
+
+def test_a_store_that_is_cut_while_it_is_open_is_named(tmp_path):
+    written(tmp_path)
+    store, path = FeatureStore.open(tmp_path), tmp_path / "grid.npy"
+    os.truncate(path, path.stat().st_size - 10)
+    assert len(store.grids(np.array([1]))) == 1
+    with pytest.raises(UserError, match=r"grid\.npy: ends too early"):
+        store.grids(np.array([2]))
 
 
 def test_an_image_without_features_is_named(tmp_path):

@@ -243,6 +243,8 @@ def test_identity_of_the_whole(change, same):
     [
         ("training", {"threads": 4}, True),
         ("training", {"checkpoint_minutes": 9.0}, True),
+        ("training", {"device": "auto", "processes": 2, "workers": 3}, True),
+        ("training", {"precision": "bfloat16"}, False),
         ("training", {"cascades": 1}, True),
         ("training", {"xe_epochs": 4}, False),
         ("training", {"grid_xe_epochs": 4}, True),
@@ -257,6 +259,13 @@ def test_identity_of_a_captioner(group, change, same):
     changed = replace(usual, **{group: replace(getattr(usual, group), **change)})
     ids = {captioner(e, e.method, "primary", 0).id for e in (usual, changed)}
     assert (len(ids) == 1) is same
+
+
+def test_precision_is_a_part_of_the_identity_only_where_it_is_not_the_usual_one():
+    usual = experiment()
+    mixed = replace(usual, training=replace(usual.training, precision="bfloat16"))
+    parts = [resolved_configuration(e, captioner(e, e.method, "primary", 0))["training"] for e in (usual, mixed)]
+    assert "precision" not in parts[0] and parts[1] == parts[0] | {"precision": "bfloat16"}
 
 
 def test_identity_depends_on_the_data_of_its_role_and_of_the_encoder():

@@ -20,7 +20,7 @@ import pytest
 
 from rdt import cli
 from rdt.config import Method, load_experiment
-from rdt.data.dataset import Dataset, load_karpathy, load_nocaps, load_role, open_image
+from rdt.data.dataset import Dataset, check_images, load_karpathy, load_nocaps, load_role, open_image
 from rdt.data.inventory import inventory, size
 from rdt.data.public import PUBLIC
 from rdt.errors import UserError
@@ -465,6 +465,58 @@ def test_real_files_that_are_cut_or_in_another_encoding(real_part, tmp_path):
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"is not UTF-8 text \(byte \d+, line 1\); convert it, if it is Latin-1: iconv"):
         load_karpathy(path, tmp_path, "Flickr8k", pixels=False)
+
+
+@real
+def test_real_features_in_float32_give_the_same_store(real_part, tmp_path):
+    folder = Path(shutil.copytree(real_part, tmp_path / "single"))
+    for path in [*(folder / "features").iterdir(), *(folder / "caption_features").iterdir()]:
+        with np.load(path) as arrays:
+            assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
+            np.savez(path, **{name: array.astype(np.float32) for name, array in arrays.items()})
+    real_import(real_part, tmp_path / "half store")
+    real_import(folder, tmp_path / "single store")
+    for name in ("grid", "global", "caption_global"):
+        half, single = ((tmp_path / f"{kind} store" / f"{name}.npy").read_bytes() for kind in ("half", "single"))
+        assert half == single
+
+
+@real
+def test_a_text_file_among_real_photographs(real_part, tmp_path):
+    document = json.loads((real_part / "dataset_flickr8k.json").read_text())
+    document["images"] = [
+        next(e for e in document["images"] if e["split"] == split) for split in ("train", "val", "test")
+    ]
+    names = [entry["filename"] for entry in document["images"]]
+    (tmp_path / "images").mkdir()
+    for name in names:
+        shutil.copyfile(FLICKR8K / "images" / name, tmp_path / "images" / name)
+    (tmp_path / "dataset.json").write_text(json.dumps(document))
+    dataset = load_karpathy(tmp_path / "dataset.json", tmp_path / "images", "Flickr8k")
+    check_images(dataset)
+    (tmp_path / "images" / names[1]).write_text("404: Not Found")
+    with pytest.raises(UserError, match=rf"images/{names[1]}: truncated or not an image"):
+        check_images(dataset)
+
+
+@real
+@pytest.mark.parametrize("keys", [("cocoid", "filepath"), ("cocoid",), ("filepath",), ()])
+def test_real_annotations_with_cocos_keys_and_restval(real_part, tmp_path, keys):
+    """Flickr8k's own file has neither the keys nor a restval; COCO's has all of them."""
+    document = json.loads((real_part / "dataset_flickr8k.json").read_text())
+    assert not any({"cocoid", "filepath"} & entry.keys() for entry in document["images"])
+    train = [entry for entry in document["images"] if entry["split"] == "train"]
+    for entry in train[::3]:
+        entry["split"] = "restval"
+    for entry in document["images"]:
+        entry |= {key: {"cocoid": 7 * entry["imgid"] + 1, "filepath": "train2014"}[key] for key in keys}
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps(document))
+    dataset = load_karpathy(path, tmp_path, "Flickr8k", pixels=False)
+    assert len(dataset.split("train")) == len(train)
+    first = document["images"][0]
+    assert dataset.images[0].id == first["cocoid" if "cocoid" in keys else "imgid"]
+    assert dataset.images[0].path == ("train2014/" if "filepath" in keys else "") + first["filename"]
 
 
 # ---- all of it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rdt import retrieval
 from rdt.errors import UserError
 from rdt.retrieval import build_pool, read_pool_texts, read_retrieved, retrieve, unit, write_retrieved
 
@@ -78,6 +79,18 @@ def test_too_small_a_pool_says_so(own, enough):
         return
     with pytest.raises(UserError, match="4 distinct captions, too few for 3 per image"):
         retrieve(pool, np.ones((1, 4)), [1], 3, True)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 100])
+def test_rows_are_scaled_part_by_part(monkeypatch, at_once):
+    monkeypatch.setattr(retrieval, "ROWS_AT_ONCE", at_once)
+    vectors = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    vectors[3] = 0
+    before = vectors.copy()
+    expected = [row / max(float(np.sqrt(np.square(row, dtype=np.float64).sum())), 1e-12) for row in vectors]
+    assert np.allclose(unit(vectors), expected, rtol=1e-6) and np.array_equal(vectors, before)
+    pool = build_pool([f"caption {n}" for n in range(20)], vectors, range(20))
+    assert np.array_equal(pool.vectors, unit(vectors)) and np.array_equal(vectors, before)
 
 
 def test_features_of_another_space_are_an_error():

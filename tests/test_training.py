@@ -28,7 +28,7 @@ from rdt.features.store import GRID_CELLS, FeatureStore
 from rdt.metrics.ciderd import CiderD
 from rdt.model.captioner import Captioner
 from rdt.model.teacher import Teacher
-from rdt.training.batches import Split, make_batch, sentence_input
+from rdt.training.batches import Batch, Split, make_batch, sentence_input
 from rdt.training.draws import choose, epoch_order, generator, image_draw, torch_seed
 from rdt.training.loop import Budget, Outcome, fit
 from rdt.training.rl import CaptionerRL, build_reward, critical_losses, rewards, sentence
@@ -49,7 +49,14 @@ SIZES = Model(
     dropout=0.1,
     visual_dropout=0.1,
 )
-IDENTITY = {"configuration": "run/xe", "vocabulary": "v" * 64, "inputs": "i" * 8, "code": "c" * 64}
+IDENTITY = {
+    "configuration": "run/xe",
+    "vocabulary": "v" * 64,
+    "feature set": "f" * 64,
+    "data version": "d" * 64,
+    "inputs": "i" * 8,
+    "code": "c" * 64,
+}
 
 
 def method(**changes) -> Method:
@@ -94,8 +101,19 @@ def score_nothing(model: nn.Module) -> dict[str, float]:
 
 def xe(data: Split, seed: int = 0, first_cascade: np.ndarray | None = None, **changes) -> CaptionerXE:
     return CaptionerXE(
-        split=data, method=method(**changes), seed=seed, evaluate=score_nothing, first_cascade=first_cascade
+        split=data,
+        method=method(**changes),
+        seed=seed,
+        num_bits=BITS,
+        evaluate=score_nothing,
+        first_cascade=first_cascade,
     )
+
+
+def losses_of(
+    task: CaptionerXE | TeacherXE, model: nn.Module, positions: np.ndarray, epoch: int, step: int
+) -> dict[str, Tensor]:
+    return task.losses(model, task.batch(positions, epoch), epoch, step)
 
 
 def rl(data: Split, teacher: np.ndarray, seed: int = 0, **changes) -> CaptionerRL:
@@ -103,6 +121,7 @@ def rl(data: Split, teacher: np.ndarray, seed: int = 0, **changes) -> CaptionerR
         split=data,
         method=method(**changes),
         seed=seed,
+        num_bits=BITS,
         evaluate=score_nothing,
         teacher=teacher,
         reward=build_reward(data),
@@ -147,7 +166,7 @@ def test_two_methods_see_the_same_noise_and_order():
     for changes in ({}, {"lambda_f": 1.0, "lambda_e": 0.0, "lambda_rank": 0.0}):
         torch.manual_seed(0)
         model = Recorder(SIZES, method(**changes), V, D, E)
-        xe(data, self_condition=0.0, **changes).losses(model, np.arange(4), 1, 2)
+        losses_of(xe(data, self_condition=0.0, **changes), model, np.arange(4), 1, 2)
     assert torch.equal(*seen)
 
 
@@ -224,7 +243,10 @@ class Slope:
     score: Callable[[float], float] = lambda w: -w
     selected: str = "score"
 
-    def losses(self, model: Line, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
+    def batch(self, positions: np.ndarray, epoch: int) -> np.ndarray:
+        return positions
+
+    def losses(self, model: Line, batch: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
         loss = self.slope * model.w.sum()
         return {"total": loss, "part": loss / 2}
 
@@ -282,7 +304,10 @@ def test_the_update_is_that_of_adam(tmp_path):
     class Steps:
         selected = "score"
 
-        def losses(self, net, positions, epoch, step):
+        def batch(self, positions, epoch):
+            return positions
+
+        def losses(self, net, batch, epoch, step):
             return {"total": sum((p * s[step]).sum() for p, s in zip(net.parameters(), slopes, strict=True))}
 
         def evaluate(self, net):
@@ -317,6 +342,20 @@ def test_evaluation_comes_when_asked_and_at_the_end(tmp_path):
     assert ["val/score" in record for record in outcome.history] == [False, True, False, True, True]
 
 
+def test_training_ends_where_it_is_told_to_but_not_after_the_last_epoch(tmp_path):
+    seen = []
+
+    def stop(history):
+        seen.append([record["epoch"] for record in history])
+        return len(history) == 2
+
+    for epochs, ran in ((4, 2), (2, 2), (1, 1)):
+        task, place = Slope(score=lambda w: 1 - w), tmp_path / f"{epochs}.pt"
+        outcome = fit(Line(), task, budget(epochs=epochs), place, IDENTITY, lambda record, step: None, stop)
+        assert len(outcome.history) == ran and outcome.best_epoch == ran - 1
+    assert seen == [[0], [0, 1], [0]]
+
+
 def test_records_are_means_over_the_steps(tmp_path):
     logged = []
     fit(Line(), Slope(), budget(), tmp_path / "c.pt", IDENTITY, lambda record, step: logged.append((step, record)))
@@ -339,6 +378,9 @@ class Stops:
     at: int
     done: int = 0
     selected: str = "CIDEr"
+
+    def batch(self, *arguments) -> Batch:
+        return self.task.batch(*arguments)
 
     def losses(self, *arguments) -> dict[str, Tensor]:
         if self.done == self.at:
@@ -380,11 +422,12 @@ def without_rate(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{name: value for name, value in record.items() if name != "images_per_second"} for record in history]
 
 
-@pytest.mark.parametrize("key", ["configuration", "vocabulary"])
+@pytest.mark.parametrize("key", ["configuration", "vocabulary", "feature set", "data version"])
 def test_a_checkpoint_of_another_run_is_an_error(tmp_path, key):
     run_line(tmp_path, Slope())
     other = IDENTITY | {key: "another"}
-    with pytest.raises(UserError, match=rf"checkpoint\.pt: a checkpoint of another {key}.*delete"):
+    told = rf"checkpoint\.pt: a checkpoint of another {key} \({IDENTITY[key]}, expected another\).*delete"
+    with pytest.raises(UserError, match=told):
         fit(Line(), Slope(), budget(), tmp_path / "checkpoint.pt", other, lambda record, step: None)
 
 
@@ -413,11 +456,11 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path, damage):
 
 def test_the_total_is_the_weighted_sum():
     model, data = captioner(), split()
-    losses = xe(data, lambda_xe=2.0, lambda_bit=3.0, lambda_rank=5.0).losses(model, np.arange(4), 0, 0)
+    losses = losses_of(xe(data, lambda_xe=2.0, lambda_bit=3.0, lambda_rank=5.0), model, np.arange(4), 0, 0)
     expected = 2 * losses["xe"] + 3 * losses["bit"] + 5 * losses["rank"]
     assert losses["total"].item() == pytest.approx(expected.item(), rel=1e-6)
     assert all(value.isfinite() for value in losses.values()) and losses["rank"] > 0
-    assert "rank" not in xe(data, lambda_rank=0.0).losses(model, np.arange(4), 0, 0)
+    assert "rank" not in losses_of(xe(data, lambda_rank=0.0), model, np.arange(4), 0, 0)
 
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
@@ -427,9 +470,9 @@ def test_losses_and_gradients_are_finite(preset):
     values = replace(experiment.method, **small)
     torch.manual_seed(0)
     model = Captioner(SIZES, values, V, D, E)
-    task = CaptionerXE(split=split(), method=values, seed=0, evaluate=score_nothing)
+    task = CaptionerXE(split=split(), method=values, seed=0, num_bits=BITS, evaluate=score_nothing)
     for step in range(6):  # coins of both kinds
-        losses = task.losses(model, np.arange(4), 0, step)
+        losses = losses_of(task, model, np.arange(4), 0, step)
         gradients = torch.autograd.grad(losses["total"], list(model.parameters()))
         assert all(value.isfinite().all() for value in [*losses.values(), *gradients])
 
@@ -439,7 +482,9 @@ def test_padding_is_supervised_only_where_the_method_says_so():
     at = np.arange(4)
     rows = make_batch(data, at, 0, 0, 3, 0.999, BITS).rows
     assert not valid_mask(rows).all()
-    both = [xe(data, supervise_padding=flag, lambda_rank=0.0).losses(model, at, 0, 0)["xe"].item() for flag in (1, 0)]
+    both = [
+        losses_of(xe(data, supervise_padding=flag, lambda_rank=0.0), model, at, 0, 0)["xe"].item() for flag in (1, 0)
+    ]
     assert both[0] != both[1]
 
 
@@ -515,9 +560,9 @@ def test_corruption_is_keyed_by_image_and_epoch():
 def test_the_second_stage_trains():
     data, first = split(), token_rows(np.random.default_rng(1), 8)
     model = captioner(cascade=True)
-    losses = xe(data, first_cascade=first).losses(model, np.arange(4), 0, 0)
+    losses = losses_of(xe(data, first_cascade=first), model, np.arange(4), 0, 0)
     assert losses["total"].isfinite() and "rank" in losses
-    assert "rank" not in xe(data, first_cascade=first, rank_in_cascade=False).losses(model, np.arange(4), 0, 0)
+    assert "rank" not in losses_of(xe(data, first_cascade=first, rank_in_cascade=False), model, np.arange(4), 0, 0)
 
 
 # ---- guided self-critical training
@@ -591,7 +636,7 @@ def test_a_better_teacher_becomes_more_probable():
         return chosen[valid_mask(rows)].mean()
 
     before = log_p()
-    losses = task.losses(model, np.arange(8), 0, 0)
+    losses = losses_of(task, model, np.arange(8), 0, 0)
     assert losses["reward_sample"] > losses["reward_baseline"]  # the teacher's rows are among the samples
     gradients = torch.autograd.grad(losses["total"], list(model.parameters()))
     with torch.no_grad():
@@ -605,7 +650,7 @@ def test_a_step_leaves_the_document_frequencies_alone():
     task = rl(data, token_rows(np.random.default_rng(3), 8))
     before = dict(task.reward.df.counts)
     for step in range(3):
-        task.losses(captioner(), np.arange(4), 0, step)
+        losses_of(task, captioner(), np.arange(4), 0, step)
     assert dict(task.reward.df.counts) == before and task.reward.df.images == 8
 
 
@@ -615,7 +660,7 @@ def test_rl_is_reproducible_and_its_images_keep_their_references():
     totals = []
     for _ in range(2):
         torch.manual_seed(5)
-        totals.append(task.losses(captioner(), np.array([6, 1, 3, 2]), 1, 2)["total"].item())
+        totals.append(losses_of(task, captioner(), np.array([6, 1, 3, 2]), 1, 2)["total"].item())
     assert totals[0] == totals[1]
     # a reference of image 6 is worth most for image 6
     row = torch.from_numpy(data.captions[6][:1]).long()
@@ -645,11 +690,11 @@ def test_teacher_stages_have_finite_losses_and_gradients():
     common = {"split": data, "method": method(), "seed": 0, "evaluate": score_nothing}
     for task in (TeacherXE(**common), TeacherRL(**common, reward=build_reward(data))):
         torch.manual_seed(0)
-        losses = task.losses(model, np.arange(4), 0, 0)
+        losses = losses_of(task, model, np.arange(4), 0, 0)
         gradients = torch.autograd.grad(losses["total"], list(model.parameters()))
         assert all(value.isfinite().all() for value in [*losses.values(), *gradients])
         torch.manual_seed(0)
-        assert task.losses(model, np.arange(4), 0, 0)["total"].item() == losses["total"].item()
+        assert losses_of(task, model, np.arange(4), 0, 0)["total"].item() == losses["total"].item()
 
 
 def test_teacher_xe_counts_words_and_one_end():
@@ -665,7 +710,7 @@ def test_teacher_xe_counts_words_and_one_end():
     for row, table in zip(rows.tolist(), log_p, strict=True):
         words = row[: row.index(0) + 1]
         terms += [-table[at, word].item() for at, word in enumerate(words)]
-    found = task.losses(model, np.arange(4), 0, 0)["xe"].item()
+    found = losses_of(task, model, np.arange(4), 0, 0)["xe"].item()
     assert found == pytest.approx(sum(terms) / len(terms), rel=1e-5)
 
 

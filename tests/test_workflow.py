@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from rdt.config import load_experiment
+from rdt.differences import difference_plan
 from rdt.plan import load_tables, plan
 from tests.repository import REPOSITORY, copy_repository
 
@@ -84,12 +85,40 @@ def test_a_target_by_name_and_another_experiment(repository):
     assert planned(repository, "tables", "--config", "experiment=smoke") == jobs_by_plan("smoke")
 
 
+def test_the_report_and_the_differences_are_made_on_request(repository):
+    smoke = ("--config", "experiment=smoke")
+    assert planned(repository, "report", *smoke) == jobs_by_plan("smoke") | {"claims": 1, "report": 1}
+    jobs = planned(repository, "differences", *smoke)
+    assert jobs["train"] == len(difference_plan(load_experiment("smoke")).trainings)
+    assert jobs["differences"] == 1 and not {"tables", "claims", "score", "report"} & set(jobs)
+
+
 def test_every_rule_that_runs_says_what_it_does_and_leaves_a_log_and_its_cost():
     rules = re.split(r"^rule ", RULES, flags=re.MULTILINE)[1:]
-    assert len(rules) == 12
-    for text in rules:
+    targets = [text.split(":")[0] for text in rules if "\n    output:\n" not in text]
+    assert (len(rules), targets) == (20, ["studies"])
+    for text in (text for text in rules if text.split(":")[0] not in targets):
         for directive in ("log", "benchmark", "conda", "message", "shell"):
             assert f"\n    {directive}:\n" in text, f"rule {text.split(':')[0]} has no {directive}"
+
+
+def test_a_study_is_planned_with_what_it_needs_of_the_chain(repository, tmp_path):
+    study = yaml.safe_load((REPOSITORY / "experiments/studies/thresholds.yaml").read_text())
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(study | {"name": "mine", "workers": 3, "experiment": "smoke"}))
+    each = {"study_init": 2, "study_worker": 3 + 8, "study_export": 2, "study_retrain": 2 * 4, "study_compare": 2}
+    data = {"track_init": 1, "scenes": 1, "vocabulary": 1, "encoder": 1, "features": 1, "index": 1}
+    jobs = planned(repository, "studies", "--config", f"study={path},losses")
+    assert jobs == each | data | {"studies": 1}
+    told = snakemake(repository, "--dry-run", "studies", "--config", f"study={path}").stdout
+    assert "create the study mine" in told and "train the paper setting of mine with seed 2" in told
+
+
+def test_a_wrong_study_is_one_line_before_anything_runs(repository):
+    result = snakemake(repository, "studies", "--config", "study=treshold")
+    assert result.returncode == 2 and "Job stats" not in result.stderr + result.stdout
+    told = "rdt: error: experiments/studies: unknown study treshold; did you mean thresholds?"
+    assert result.stderr.splitlines()[-1] == told
 
 
 def test_a_screen_of_planned_jobs_is_no_wall_of_text(repository):
@@ -115,6 +144,16 @@ def test_a_users_own_file_and_data_root_reach_the_commands(repository, tmp_path)
     for command in commands:
         assert f"'{path}' --data-root '/some where'" in command
     assert "reports/mine/tables/table_VII.csv" in snakemake(repository, "--summary", *arguments[1:]).stdout
+
+
+def test_processes_that_train_together_are_started_by_torchrun(repository, tmp_path):
+    training = yaml.safe_load((REPOSITORY / "experiments/smoke.yaml").read_text())["training"]
+    path = own_experiment(tmp_path, training=training | {"processes": 2}, tables=["VII"])
+    text = snakemake(repository, "--dry-run", "--printshellcmds", "--config", f"experiment={path}").stdout
+    started = re.findall(r"python -m (.*)rdt (\w+) '", text)
+    assert {how for how, stage in started if stage != "train"} == {""}
+    together = "torch.distributed.run --standalone --nproc_per_node=2 -m -- "
+    assert {how for how, stage in started if stage == "train"} == {together}
 
 
 def test_a_job_runs_on_a_users_data(tmp_path):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from itertools import groupby
 from pathlib import Path
 
 from rdt.data.dataset import open_image
 from rdt.errors import UserError
 from rdt.io import atomic_file
 from rdt.model.heatmap import overlay
-from rdt.photos import PhotoCaption, caption
+from rdt.photos import PhotoCaption, caption, stretches
 from rdt.stages import experiment_option
 
 EPILOG = """\
@@ -64,10 +63,8 @@ def steps(one: PhotoCaption) -> list[str]:
     """The predictions of a network, equal ones that follow each other in one line."""
     if not one.steps:
         return ["  steps: none, for an autoregressive network does not denoise"]
-    lines, first = [], 1
-    for text, same in groupby(one.steps):
-        last = first + len(list(same)) - 1
-        where = f"step {first}" if first == last else f"steps {first}-{last}"
-        lines.append(f"  {where} of {len(one.steps)}: {text}")
-        first = last + 1
+    lines = []
+    for part in stretches(one.steps):
+        where = f"step {part.first}" if part.first == part.last else f"steps {part.first}-{part.last}"
+        lines.append(f"  {where} of {len(one.steps)}: {part.caption}")
     return lines

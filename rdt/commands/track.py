@@ -1,41 +1,71 @@
-"""``rdt track init|flush EXPERIMENT``: MLflow, before and after the jobs."""
+"""``rdt track init|flush|ui EXPERIMENT``: MLflow, before and after the jobs, and in the browser."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
+from pathlib import Path
 
 from rdt.errors import UserError
 from rdt.paths import Paths
-from rdt.stages import open_stage, stage_arguments
-from rdt.tracking import flush_pending
+from rdt.stages import Stage, open_stage, stage_arguments
+from rdt.tracking import flush_pending, masked, store_uri
+
+HOST, PORT = "127.0.0.1", 5000
+PAGE = "#/experiments?workflowType=machine_learning"  # MLflow shows its pages about language models otherwise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("init", "flush"), help="set up the database, or send what waits")
+    actions = "set up the database, send what waits, or show it all in the browser"
+    parser.add_argument("action", choices=("init", "flush", "ui"), help=actions)
     stage_arguments(parser)
+    parser.add_argument("--host", default=HOST, help=f"where ui listens (default: {HOST}, this machine alone)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"where ui listens (default: {PORT})")
 
 
 def run(args: argparse.Namespace) -> None:
     """A server that is away is no error: records wait on disk until a later call can send them."""
     stage = open_stage(args)
-    paths = stage.paths
-    if args.action == "flush":
-        left = flush_pending(paths)
-        print(f"Records of {left} jobs wait for MLflow" if left else f"Runs: {where_to_look(paths)}")
-        return
+    if args.action == "init":
+        _initialise(stage)
+    elif args.action == "flush":
+        left = flush_pending(stage.paths)
+        print(f"Records of {left} jobs wait for MLflow" if left else f"Runs: {where_to_look(stage.paths)}")
+    else:
+        _show(stage.paths, args.host, args.port)
+
+
+def _initialise(stage: Stage) -> None:
     from rdt.tracking_sender import initialise
 
     try:
-        print(initialise(paths, stage.experiment.tables))
+        print(initialise(stage.paths, stage.tracked_experiments()))
     except Exception as error:  # MLflow, its server and its database raise many kinds
         problem = f"MLflow cannot be set up: {str(error).splitlines()[0]}"
-        raise UserError(
-            paths.mlflow_uri, problem, "correct MLFLOW_TRACKING_URI, or unset it for the embedded database"
-        ) from error
+        remedy = "correct MLFLOW_TRACKING_URI, or unset it for the embedded database"
+        raise UserError(masked(store_uri(stage.paths)), problem, remedy) from error
+
+
+def _show(paths: Paths, host: str, port: int) -> None:
+    """Become MLflow's page, after sending what waits; ends with Ctrl-C."""
+    uri = store_uri(paths)
+    if uri.startswith("http"):
+        print(f"Runs: {uri}")
+        return
+    flush_pending(paths)
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:") and not file.exists():
+        raise UserError(file, "there is no database: nothing has been tracked yet", "run the experiment first")
+    print(f"Runs: http://{host}:{port}/{PAGE}  (Ctrl-C ends it)", flush=True)
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    artifacts = (paths.root / "mlartifacts").resolve().as_uri()
+    where = ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
+    command = [sys.executable, "-m", "mlflow", "server", *where, "--host", host, "--port", str(port), "--workers", "1"]
+    os.execvpe(command[0], command, environment)
 
 
 def where_to_look(paths: Paths) -> str:
     """The address of a tracking server, or the command that shows a database."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or paths.mlflow_uri
+    uri = masked(store_uri(paths))
     return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"

@@ -91,14 +91,18 @@ class Contrast:
     val: Pairs
     selected: str = "recall@1"
 
-    def losses(self, model: TwoTower, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
-        """Losses of the global vectors and of the cells' words."""
+    def batch(self, positions: np.ndarray, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Views of the images at ``positions``, one caption of each, and the shares of its words."""
         image_ids = self.train.image_ids[positions]
         picks = [generator(SEED, "image", epoch, int(image)).random() for image in image_ids]
         first, last = self.train.first[positions], self.train.first[positions + 1]
         rows = first + (np.array(picks) * (last - first)).astype(int)
         images = augment(self.train.pixels[positions], image_ids, epoch)
-        contrast, words = model.loss(images, self.train.ids[rows], self.train.shares[positions])
+        return images, self.train.ids[rows], self.train.shares[positions]
+
+    def losses(self, model: TwoTower, batch: tuple[Tensor, Tensor, Tensor], epoch: int, step: int) -> dict[str, Tensor]:
+        """Losses of the global vectors and of the cells' words."""
+        contrast, words = model.loss(*batch)
         return {"total": contrast + words, "contrast": contrast, "words": words}
 
     def evaluate(self, model: TwoTower) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -73,6 +75,29 @@ class FeatureStore:
         if missing is not None:
             raise UserError(self.folder, f"no features of image {missing}", "extract the features of this data set")
         return np.array([self.rows[image] for image in image_ids], dtype=np.int64)
+
+    def grids(self, rows: np.ndarray) -> np.ndarray:
+        """Grids (B, 49, D) of these rows, float16.
+
+        Of a store on disk they are read, not taken from the map: the disk is asked for all of them at once, and the
+        pages do not stay in the memory of the process.
+        """
+        if not isinstance(self.grid, np.memmap):
+            return self.grid[rows]
+        grids = np.empty((len(rows), *self.grid.shape[1:]), self.grid.dtype)
+        size = self.grid[0].nbytes
+        places = [self.grid.offset + int(row) * size for row in rows]
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            for place in places:
+                os.posix_fadvise(self._grid_file.fileno(), place, size, os.POSIX_FADV_WILLNEED)
+        for grid, place in zip(grids, places, strict=True):
+            if os.preadv(self._grid_file.fileno(), [grid], place) != size:
+                raise UserError(self.grid.filename, "ends too early", "extract the features again")
+        return grids
+
+    @cached_property
+    def _grid_file(self) -> BinaryIO:
+        return open(self.grid.filename, "rb", buffering=0)  # noqa: SIM115 - as long as the store, as its maps
 
     def captions_of(self, image_id: int) -> np.ndarray:
         """Vectors of an image's captions, (its captions, E')."""

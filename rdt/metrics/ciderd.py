@@ -46,6 +46,10 @@ class DocumentFrequency:
             images += 1
         return cls(dict(counts), images)
 
+    def repeated(self) -> DocumentFrequency:
+        """Without the n-grams of a single image: they weigh as much as unseen ones, and most are of them."""
+        return DocumentFrequency({ngram: count for ngram, count in self.counts.items() if count > 1}, self.images)
+
     @property
     def unseen(self) -> float:
         """Inverse document frequency of an n-gram that occurs in no image, log(images)."""

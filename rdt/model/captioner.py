@@ -144,10 +144,15 @@ class Captioner(nn.Module):
             x = block(x, visual)
         return x
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., dim) -> (..., V), in the precision of the codebook also where the layers run in a lower one."""
+        return self.head(hidden).to(self.codebook.dtype)
+
     def expected_bits(self, logits: Tensor) -> Tensor:
         """The network's x_0: bits of the vocabulary averaged over softmax(logits), (..., V) -> (..., b)."""
-        return logits.softmax(dim=-1) @ self.codebook
+        with torch.autocast(logits.device.type, enabled=False):  # the words' small shares would be rounded away
+            return logits.softmax(dim=-1) @ self.codebook
 
     def predict(self, x_t: Tensor, log_snr: Tensor, previous: Tensor, context: Context) -> Tensor:
         """f(x_t, gamma, G) of Eq. 2: (n, L, b) -> expected bits (n, L, b)."""
-        return self.expected_bits(self.head(self.hidden(x_t, log_snr, previous, context)))
+        return self.expected_bits(self.logits(self.hidden(x_t, log_snr, previous, context)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -48,7 +49,11 @@ class Teacher(nn.Module):
         x = self._embed(torch.cat([torch.full_like(rows[:, :1], EOS), rows[:, :-1]], dim=1), 0)
         for block, keys in zip(self.blocks, visual, strict=True):
             x = block(x, keys, causal=True)
-        return self.head(x)
+        return self._logits(x)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """In the precision of the weights, also where the layers run in a lower one."""
+        return self.head(x).to(self.head.weight.dtype)
 
     def _step(self, words: Tensor, at: int, past: list[KeyValue | None], visual: Visual) -> tuple[Tensor, list]:
         """Logits (n, V) after ``words`` (n,) at position ``at``, and the grown keys."""
@@ -57,11 +62,20 @@ class Teacher(nn.Module):
         for block, keys, old in zip(self.blocks, visual, past, strict=True):
             grown.append(grow(old, block.self_attention.keys(x)))
             x = block(x, keys, past=grown[-1])
-        return self.head(x[:, 0]), grown
+        return self._logits(x[:, 0]), grown
 
     @torch.no_grad()
-    def generate(self, visual: Visual, captions: int, generator: torch.Generator | None = None) -> Tensor:
-        """``captions`` rows for each image, sampled with ``generator`` or greedy without: (B captions, L)."""
+    def generate(
+        self,
+        visual: Visual,
+        captions: int,
+        generator: torch.Generator | None = None,
+        anywhere: Callable[[Tensor], bool] = torch.any,
+    ) -> Tensor:
+        """``captions`` rows for each image, sampled with ``generator`` or greedy without: (B captions, L).
+
+        Ends when ``anywhere`` (n,) says that no row goes on, here or in the other parts of a divided batch.
+        """
         n = visual[0][0].shape[0] * captions
         device = visual[0][0].device
         rows = torch.zeros(n, self.length, dtype=torch.long, device=device)
@@ -77,7 +91,7 @@ class Teacher(nn.Module):
             words = words * alive
             rows[:, at] = words
             alive = alive & (words != EOS)
-            if not alive.any():
+            if not anywhere(alive):
                 break
         return rows
 

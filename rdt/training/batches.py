@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class Split:
     def features(self, positions: np.ndarray) -> tuple[Tensor, Tensor]:
         """Grid (B, 49, D) and global (B, E) features, float32, of the images at ``positions``."""
         rows = self.feature_rows[positions]
-        grid = torch.from_numpy(self.store.grid[rows].astype(np.float32))
+        grid = torch.from_numpy(self.store.grids(rows).astype(np.float32))
         return grid, torch.from_numpy(self.store.global_[rows])
 
 
@@ -71,9 +71,16 @@ class Batch:
     noise: Tensor  # (n, L, b)
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on another device."""
-        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Batch(positions=self.positions, **tensors)
+        """The same batch on another device, on its way there if it lies in pinned memory."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The same batch where a GPU can fetch it."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
 
 def sentence_input(rows: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,8 @@
 It is built to be interrupted. A checkpoint holds the parameters, their moving average, the
 optimizer, the best weights so far and the position; all randomness is keyed by position
 (``rdt.training.draws``; the framework's generator is seeded at each step), so a killed run that is
-started again ends in the same bits on the CPU.
+started again ends in the same bits on the CPU. Several processes that torchrun started make the same
+steps as one (``rdt.training.parallel``); the first of them evaluates, reports and writes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,10 @@ from torch.optim.adam import adam
 
 from rdt.errors import UserError
 from rdt.io import atomic_write_bytes
+from rdt.training import parallel
+from rdt.training.curves import Curve
 from rdt.training.draws import epoch_order, torch_seed
+from rdt.training.loader import Place, batches
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's
 
@@ -33,8 +37,11 @@ class Task(Protocol):
 
     selected: str  # the metric of ``evaluate`` to maximise
 
-    def losses(self, model: nn.Module, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
-        """Scalar losses of the images at ``positions``; ``total`` is the one to minimise."""
+    def batch(self, positions: np.ndarray, epoch: int) -> Any:
+        """What a step needs of the images at ``positions``, on the CPU; a worker process may be the one to make it."""
+
+    def losses(self, model: nn.Module, batch: Any, epoch: int, step: int) -> dict[str, Tensor]:
+        """Scalar losses; ``total`` is the one to minimise. Where several processes train, the parts of this one."""
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the selection split."""
@@ -53,11 +60,26 @@ class Budget:
     evaluate_every: int  # epochs
     checkpoint_seconds: float
     seed: int
+    bfloat16: bool = False  # in the forward pass of a step; weights, gradients and losses are float32
+    workers: int = 0  # processes that make the batches; 0 makes them in this one
 
     @property
     def steps_per_epoch(self) -> int:
         """The last, smaller batch of an epoch is left out: its gradient would weigh an image more."""
         return max(1, self.images // self.images_per_step)
+
+    @property
+    def share(self) -> parallel.Share:
+        """This process's images of each batch."""
+        return parallel.share_of(min(self.images, self.images_per_step))
+
+    def places(self, epoch: int, step: int) -> Iterator[Place]:
+        """This process's images of every step from that one on."""
+        for current in range(epoch, self.epochs):
+            order = epoch_order(self.seed, current, self.images)
+            for at in range(step if current == epoch else 0, self.steps_per_epoch):
+                first = at * self.images_per_step + self.share.first
+                yield order[first : first + self.share.own], current
 
 
 @dataclass(frozen=True)
@@ -72,41 +94,65 @@ class Outcome:
 
 
 Log = Callable[[Mapping[str, float], int], None]
+Stop = Callable[[Sequence[Mapping[str, float]]], bool]
+
+
+def silent(record: Mapping[str, float], step: int) -> None:
+    """The :data:`Log` of a training that nobody watches."""
+
+
+def never(history: Sequence[Mapping[str, float]]) -> bool:
+    """The :data:`Stop` of a training that takes all of its epochs."""
+    return False
 
 
 def fit(
-    model: nn.Module, task: Task, budget: Budget, checkpoint: Path, identity: Mapping[str, str], log: Log
+    model: nn.Module,
+    task: Task,
+    budget: Budget,
+    checkpoint: Path,
+    identity: Mapping[str, str],
+    log: Log,
+    stop: Stop = never,
+    trace: Log = silent,
 ) -> Outcome:
     """Train ``model`` from ``checkpoint`` if there is one; ``log`` receives each epoch's record.
 
-    ``identity`` says which configuration, vocabulary, inputs and code the checkpoint belongs to. Raises
-    UserError when the checkpoint is another configuration's or vocabulary's; with other inputs or code
-    training starts anew.
+    ``trace`` receives the points of curves within the epochs (``rdt.training.curves``).
+    ``stop`` sees the records so far after every epoch but the last; training ends where it says True.
+    ``identity`` says what the checkpoint belongs to: what is ``REFUSED`` where it differs, with a UserError, and
+    other inputs and the code, with which training starts anew.
     """
     state = _State(model, budget)
     state.restore(checkpoint, identity)
     saved = time.monotonic()
     progress = _Progress(budget)
+    made = batches(task.batch, budget.places(state.epoch, state.step_in_epoch), budget.workers, state.device)
     for epoch in range(state.epoch, budget.epochs):
-        order = epoch_order(budget.seed, epoch, budget.images)
         model.train()
         started = time.monotonic()
         first = state.step_in_epoch
+        curve = Curve(budget.epochs * budget.steps_per_epoch, budget.images_per_step, state.sums, first)
         for step in range(first, budget.steps_per_epoch):
-            positions = order[step * budget.images_per_step : (step + 1) * budget.images_per_step]
-            state.update(task, positions, epoch, step)
+            state.update(task, next(made), epoch, step)
             progress.show(epoch, step, state.sums["total"] / state.counted)
-            if time.monotonic() - saved > budget.checkpoint_seconds:
+            point = curve.point(state.sums, state.step_in_epoch)
+            if point and parallel.leads():
+                trace(point | {"step/learning_rate": budget.learning_rate(state.global_step)}, state.global_step)
+            if parallel.leads() and time.monotonic() - saved > budget.checkpoint_seconds:
                 state.save(checkpoint, identity)
                 saved = time.monotonic()
         rate = (budget.steps_per_epoch - first) * budget.images_per_step / (time.monotonic() - started)
         record = state.end_epoch(rate)
-        if (epoch + 1) % budget.evaluate_every == 0 or epoch + 1 == budget.epochs:
-            record |= state.evaluate(task, epoch)
-        state.history.append(record)
-        log({name: value for name, value in record.items() if name != "epoch"}, state.global_step)
-        state.save(checkpoint, identity)
-        saved = time.monotonic()
+        if parallel.leads():
+            if (epoch + 1) % budget.evaluate_every == 0 or epoch + 1 == budget.epochs:
+                record |= state.evaluate(task, epoch)
+            state.history.append(record)
+            log({name: value for name, value in record.items() if name != "epoch"}, state.global_step)
+            state.save(checkpoint, identity)
+            saved = time.monotonic()
+        if epoch + 1 < budget.epochs and parallel.decided(lambda: stop(state.history), state.device):
+            break
     progress.close()
     return Outcome(state.best_ema, state.best_raw, state.best_epoch, state.best_score, state.history)
 
@@ -156,6 +202,7 @@ class _State:
     def __init__(self, model: nn.Module, budget: Budget) -> None:
         self.model, self.budget = model, budget
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
         self.ema = [p.detach().clone() for p in self.parameters]
         self.adam = Adam.of(self.parameters)
         self.epoch = 0
@@ -174,19 +221,31 @@ class _State:
     def counted(self) -> int:
         return max(1, self.step_in_epoch)
 
-    def update(self, task: Task, positions: np.ndarray, epoch: int, step: int) -> None:
+    def update(self, task: Task, batch: Any, epoch: int, step: int) -> None:
         """One step of Adam and of the moving average."""
-        torch.manual_seed(torch_seed(self.budget.seed, "framework", epoch, step))
-        losses = task.losses(self.model, positions, epoch, step)
-        gradients = torch.autograd.grad(losses["total"], self.parameters)
+        gradients, losses = self.gradients(task, batch, epoch, step)
         norm = torch.nn.utils.get_total_norm(gradients)
         torch._foreach_clamp_min_(gradients, -self.budget.clip_value)
         torch._foreach_clamp_max_(gradients, self.budget.clip_value)
         self.adam.step(self.parameters, gradients, self.budget.learning_rate(self.global_step + 1))
         torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - self.budget.ema)
-        for name, value in {**losses, "grad_norm": norm}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach().item()
+        values = torch.stack([*losses.values(), norm]).tolist()  # at once: a GPU is waited for once
+        for name, value in zip([*losses, "grad_norm"], values, strict=True):
+            self.sums[name] = self.sums.get(name, 0.0) + value
         self.step_in_epoch = step + 1
+
+    def gradients(self, task: Task, batch: Any, epoch: int, step: int) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Gradients of the total, and all losses, of the whole batch of all processes."""
+        device = self.device
+        torch.manual_seed(torch_seed(self.budget.seed, "framework", epoch, step, parallel.stream(device)))
+        # Without its cache: weights first cast where no gradient is taken would be kept without a way back.
+        mixed = torch.autocast(device.type, torch.bfloat16, enabled=self.budget.bfloat16, cache_enabled=False)
+        with parallel.part(self.budget.share, device), mixed:
+            losses = task.losses(self.model, batch, epoch, step)
+        gradients = torch.autograd.grad(losses["total"], self.parameters)
+        values = [value.detach() for value in losses.values()]
+        added = parallel.added([*gradients, *values])
+        return list(added[: len(gradients)]), dict(zip(losses, added[len(gradients) :], strict=True))
 
     def end_epoch(self, rate: float) -> dict[str, float]:
         """Means of the epoch's losses; moves on to the next epoch."""
@@ -234,13 +293,16 @@ class _State:
             return
         self.model.load_state_dict(content["model"])
         torch._foreach_copy_(self.ema, content["ema"])
-        self.adam = Adam(**content["optimizer"])
+        for name, tensors in content["optimizer"].items():
+            torch._foreach_copy_(getattr(self.adam, name), tensors)
         torch.set_rng_state(content["rng"])
         for name in _SCALARS:
             setattr(self, name, content[name])
-        print(f"continuing at epoch {self.epoch + 1}, step {self.step_in_epoch}", file=sys.stderr)
+        if parallel.leads():
+            print(f"continuing at epoch {self.epoch + 1}, step {self.step_in_epoch}", file=sys.stderr)
 
 
+REFUSED = ("configuration", "vocabulary", "feature set", "data version")  # what a checkpoint must agree in
 _SCALARS = ("epoch", "step_in_epoch", "sums", "history", "best_score", "best_epoch", "best_ema", "best_raw")
 
 
@@ -254,9 +316,9 @@ def read_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] |
         found = content["identity"]
     except Exception as error:  # torch raises many kinds for a damaged file
         raise UserError(path, f"not a readable checkpoint ({type(error).__name__})", remedy) from error
-    for key in ("configuration", "vocabulary"):
-        if found.get(key) != identity[key]:
-            raise UserError(path, f"a checkpoint of another {key} ({found.get(key)}, expected {identity[key]})", remedy)
+    for key in REFUSED:
+        if key in found and found[key] != identity.get(key):
+            raise UserError(path, f"a checkpoint of another {key} ({found[key]}, expected {identity.get(key)})", remedy)
     if found != dict(identity):
         print(f"{path}: of other code or inputs; training starts from the beginning", file=sys.stderr)
         return None
@@ -274,6 +336,7 @@ class _Progress:
         self.total = budget.epochs * budget.steps_per_epoch
         self.per_epoch = budget.steps_per_epoch
         self.images_per_step = budget.images_per_step
+        self.visible = sys.stderr.isatty() and parallel.leads()
         self.shown = self.started = time.monotonic()
         self.done_before: int | None = None
 
@@ -281,7 +344,7 @@ class _Progress:
         now, done = time.monotonic(), epoch * self.per_epoch + step + 1
         if self.done_before is None:
             self.done_before = done - 1
-        if not sys.stderr.isatty() or now - self.shown < 1:
+        if not self.visible or now - self.shown < 1:
             return
         self.shown = now
         rate = (done - self.done_before) / (now - self.started)
@@ -290,5 +353,5 @@ class _Progress:
         print(f"\r{text}, {rate * self.images_per_step:.0f} images/s, {left:.0f} s left ", end="", file=sys.stderr)
 
     def close(self) -> None:
-        if sys.stderr.isatty():
+        if self.visible:
             print(file=sys.stderr)

@@ -13,7 +13,8 @@ from rdt.diffusion import encode_bits
 from rdt.losses import self_critical_loss
 from rdt.metrics.ciderd import CiderD, DocumentFrequency
 from rdt.model.captioner import Captioner
-from rdt.training.batches import Batch, Split, make_batch
+from rdt.training import parallel
+from rdt.training.batches import Batch, Split
 from rdt.training.draws import generator, torch_seed
 from rdt.training.xe import CaptionerXE, cascade_bits, denoise_once
 
@@ -24,16 +25,20 @@ def sentence(row: np.ndarray) -> list[int]:
     return row[: ends[0] + 1].tolist() if len(ends) else row.tolist()
 
 
-def build_reward(split: Split) -> CiderD:
-    """CIDEr-D on word ids, end token included, with document frequencies of the train split."""
-    references = [[sentence(row) for row in rows] for rows in split.captions]
-    return CiderD(references, DocumentFrequency.from_references(references))
+def build_reward(split: Split, frequencies: DocumentFrequency | None = None) -> CiderD:
+    """CIDEr-D on word ids, end token included, with document frequencies of the train split, counted if not given."""
+    return CiderD([[sentence(row) for row in rows] for rows in split.captions], frequencies)
 
 
 def rewards(reward: CiderD, rows: Tensor, images: np.ndarray) -> Tensor:
     """CIDEr-D of token rows (n, L) against the references of ``images`` (n,): (n,) float32."""
     candidates = [sentence(row) for row in rows.cpu().numpy()]
     return torch.from_numpy(reward.score(candidates, images)).to(rows.device, torch.float32)
+
+
+def sample_seed(seed: int, epoch: int, step: int, device: torch.device) -> int:
+    """The seed of the words that a step samples."""
+    return torch_seed(seed, "sample", epoch, step, parallel.stream(device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +54,10 @@ class CaptionerRL(CaptionerXE):
     teacher: np.ndarray
     reward: CiderD
 
-    def losses(self, model: Captioner, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
+    def losses(self, model: Captioner, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
         """The self-critical loss, with mean rewards of samples and baselines beside it."""
-        method = self.method
+        method, positions = self.method, batch.positions
         copies = method.captions_per_image
-        batch = make_batch(self.split, positions, self.seed, epoch, copies, method.t_max, model.num_bits)
         reward, images = self._reward_of(batch, positions)
         teacher = torch.from_numpy(np.repeat(self.teacher[positions], copies, axis=0)).long()
         batch = replace(batch, rows=teacher).to(model.codebook.device)
@@ -61,10 +65,10 @@ class CaptionerRL(CaptionerXE):
         context = model.encode(batch.grid, batch.global_, batch.retrieved, batch.retrieved_mask, cascade)
         coin = generator(self.seed, "coin", epoch, step).random() < method.self_condition
         x_0 = encode_bits(batch.rows, model.num_bits)
-        log_p = model.head(denoise_once(model, batch, x_0, context, coin)).log_softmax(-1)
+        log_p = model.logits(denoise_once(model, batch, x_0, context, coin)).log_softmax(-1)
 
         baseline = log_p.argmax(-1)
-        rng = torch.Generator(log_p.device).manual_seed(torch_seed(self.seed, "sample", epoch, step))
+        rng = torch.Generator(log_p.device).manual_seed(sample_seed(self.seed, epoch, step, log_p.device))
         sample = torch.multinomial(log_p.detach().exp().flatten(0, 1), 1, generator=rng).view_as(baseline)
         if cascade is None:
             self._guide(sample, batch.rows, positions, epoch)
@@ -94,5 +98,7 @@ def critical_losses(
     """Self-critical loss of ``sample`` (n, L) under ``log_p`` (n, L, V), each against its own ``baseline``."""
     gained, reference = rewards(reward, sample, images), rewards(reward, baseline, images)
     chosen = log_p.gather(-1, sample.unsqueeze(-1)).squeeze(-1)
-    loss = self_critical_loss(chosen, gained - reference, valid_mask(sample))
-    return {"total": loss, "reward_sample": gained.mean(), "reward_baseline": reference.mean()}
+    valid = valid_mask(sample)
+    loss = parallel.share_where(valid).weight * self_critical_loss(chosen, gained - reference, valid)
+    weight = parallel.images().weight
+    return {"total": loss, "reward_sample": weight * gained.mean(), "reward_baseline": weight * reference.mean()}

@@ -10,6 +10,7 @@ import numpy as np
 
 from rdt.data.dataset import Image
 from rdt.metrics.ciderd import CiderD
+from rdt.metrics.diversity import distinct_n
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Selection:
         return cls(images, CiderD(references), describe)
 
     def __call__(self, model: Any) -> dict[str, float]:
-        """CIDEr (x100) and the mean number of words."""
+        """CIDEr (x100), Dist-3 of these captions (percent) and the mean number of words."""
         captions = [caption.split() for caption in self.describe(model)]
         score = 100 * float(self.cider.score(captions).mean())
-        return {"CIDEr": score, "words": float(np.mean([len(caption) for caption in captions]))}
+        words = float(np.mean([len(caption) for caption in captions]))
+        return {"CIDEr": score, "D@3": distinct_n(captions, 3), "words": words}

@@ -14,17 +14,24 @@ from torch import nn
 
 from rdt import chain
 from rdt.captioning import Sampling, decode, denoise_captions, sentence_ranks, teacher_captions
+from rdt.device import open_device
+from rdt.diffusion.bits import bit_width
+from rdt.errors import UserError
 from rdt.inputs import Inputs, caption_rows, open_inputs
 from rdt.io import atomic_write_text
+from rdt.metrics.ciderd import CiderD
 from rdt.model.captioner import Captioner
 from rdt.model.networks import build, configuration
 from rdt.model.teacher import Teacher
 from rdt.plan import Captions, Run, digest
 from rdt.provenance import code_digest, recorded_digest
+from rdt.showcase import show_training
 from rdt.stages import Stage, open_stage, stage_arguments
+from rdt.training import parallel
 from rdt.training.batches import Split
 from rdt.training.draws import torch_seed
-from rdt.training.loop import Budget, Outcome, Task, fit
+from rdt.training.frequencies import train_frequencies
+from rdt.training.loop import Budget, Log, Outcome, Stop, Task, fit, never
 from rdt.training.rl import CaptionerRL, build_reward
 from rdt.training.schedule import cosine, noam
 from rdt.training.selection import Selection
@@ -47,6 +54,21 @@ class Training:
     @property
     def folder(self) -> Path:
         return self.stage.paths.stage(self.run.id, self.name)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def step(self) -> chain.Step:
+        return chain.training(self.stage.plan, self.stage.paths, self.run.id, self.name)
+
+    @property
+    def configuration(self) -> dict[str, object]:
+        """What its weights must agree with."""
+        inputs = self.inputs
+        dims = (inputs.grid_dim, inputs.global_dim)
+        return configuration(self.stage.experiment, self.run, self.name, inputs.vocabulary, *dims)
 
     @property
     def is_rl(self) -> bool:
@@ -83,7 +105,7 @@ def task(training: Training, train: Split) -> Task:
     if run.kind == "teacher":
         common = {"split": train, "method": method, "seed": run.seed}
         common["evaluate"] = Selection.of(images, lambda model: _teacher_says(training, model, split))
-        return TeacherRL(**common, reward=build_reward(train)) if training.is_rl else TeacherXE(**common)
+        return TeacherRL(**common, reward=_reward(training, train)) if training.is_rl else TeacherXE(**common)
     cascade = training.rows(training.first_cascade_file(method.select_on), split)
     sampling = Sampling(method, experiment.training.evaluate_steps, run.seed)
     ranks = sentence_ranks(split, run.seed, None, 0)
@@ -96,13 +118,20 @@ def task(training: Training, train: Split) -> Task:
         "split": train,
         "method": method,
         "seed": run.seed,
+        "num_bits": bit_width(training.inputs.vocabulary.size),
         "evaluate": Selection.of(images, says),
         "first_cascade": training.rows(training.first_cascade_file("train"), train),
     }
     if not training.is_rl:
         return CaptionerXE(**common)
     teacher = training.rows(training.teacher_file(), train)
-    return CaptionerRL(**common, teacher=teacher, reward=build_reward(train))
+    return CaptionerRL(**common, teacher=teacher, reward=_reward(training, train))
+
+
+def _reward(training: Training, train: Split) -> CiderD:
+    """CIDEr-D against the train captions; how often their n-grams occur is counted by the first training that asks."""
+    words = training.inputs.vocabulary.digest
+    return build_reward(train, train_frequencies(train, words, training.stage.paths.cache))
 
 
 def _teacher_says(training: Training, model: Teacher, split: Split) -> list[str]:
@@ -135,6 +164,8 @@ def budget(training: Training, images: int) -> Budget:
         evaluate_every=settings.evaluate_every,
         checkpoint_seconds=60 * settings.checkpoint_minutes,
         seed=training.run.seed,
+        bfloat16=settings.precision == "bfloat16",
+        workers=settings.workers,
     )
 
 
@@ -152,11 +183,12 @@ def network(training: Training) -> nn.Module:
     return model
 
 
-def write_outcome(training: Training, outcome: Outcome, config: Mapping[str, object]) -> None:
+def write_outcome(training: Training, outcome: Outcome) -> None:
     """The best weights, what they were trained with, and the curves."""
     save_weights(training.folder / "raw.safetensors", outcome.raw)
     save_weights(training.folder / "model.safetensors", outcome.ema)
-    save_configuration(training.folder, {**config, "best_epoch": outcome.best_epoch, "val_CIDEr": outcome.best_score})
+    best = {"best_epoch": outcome.best_epoch, "val_CIDEr": outcome.best_score}
+    save_configuration(training.folder, training.configuration | best)
     atomic_write_text(training.folder / "curves.csv", curves(outcome.history))
 
 
@@ -180,25 +212,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train one network and write its weights; an interrupted training continues where it was."""
     stage = open_stage(args)
-    experiment, planned = stage.experiment, stage.run(args.run)
-    torch.set_num_threads(experiment.training.threads)
-    torch.set_deterministic_debug_mode("error")  # the same as use_deterministic_algorithms, without its imports
-    inputs = open_inputs(experiment, stage.paths, planned.role, planned.role, planned.method.length)
-    training = Training(stage, planned, args.stage, inputs)
-    step = chain.training(stage.plan, stage.paths, planned.id, args.stage)
-    with stage.make(step, run=planned, stage=args.stage) as job:
-        config = configuration(experiment, planned, args.stage, inputs.vocabulary, inputs.grid_dim, inputs.global_dim)
-        identity = {
-            "configuration": f"{planned.id}/{args.stage}",
-            "vocabulary": inputs.vocabulary.digest,
-            "inputs": digest({name: recorded_digest(path) for name, path in step.inputs.items()}),
-            "code": code_digest(CODE),
-        }
-        checkpoint = training.folder / "checkpoint.pt"
-        train = inputs.split("train")
-        outcome = fit(
-            network(training), task(training, train), budget(training, len(train)), checkpoint, identity, job.metrics
-        )
-        write_outcome(training, outcome, config)
-        job.artifact(training.folder / "curves.csv")
-        checkpoint.unlink(missing_ok=True)  # a job that outlived its workflow may have ended first
+    planned = stage.run(args.run)
+    inputs = open_inputs(stage.experiment, stage.paths, planned.role, planned.role, planned.method.length)
+    train(Training(stage, planned, args.stage, inputs))
+
+
+def train(training: Training, stop: Stop = never) -> Outcome:
+    """Train a network, tracked and with a manifest; ``stop`` may end it early, see :func:`fit`.
+
+    Of several processes that torchrun started, the first one does all but the steps.
+    """
+    stage = training.stage
+    device = open_device(stage.experiment.training, stage.experiment.path)
+    with parallel.group(device):
+        if not parallel.leads():
+            return fitted(training, device, lambda record, step: None, stop)
+        with stage.make(training.step, run=training.run, stage=training.name) as job:
+            outcome = fitted(training, device, job.metrics, stop)
+            write_outcome(training, outcome)
+            job.artifact(training.folder / "curves.csv")
+            show_training(stage, training.run, training.name, job)
+            training.checkpoint.unlink(missing_ok=True)  # a job that outlived its workflow may have ended first
+    return outcome
+
+
+def fitted(training: Training, device: torch.device, log: Log, stop: Stop) -> Outcome:
+    """The network trained on ``device``, from its checkpoint if there is one; every process takes its part."""
+    images = training.inputs.split("train")
+    length = budget(training, len(images))
+    if length.share.total < parallel.world():
+        problem = f"{parallel.world()} processes train together, and a step has {length.share.total} images"
+        raise UserError(training.stage.experiment.path, problem, "start as many processes as that, or fewer")
+    identity = {
+        "configuration": f"{training.run.id}/{training.name}",
+        "vocabulary": training.inputs.vocabulary.digest,
+        "inputs": digest({name: recorded_digest(path) for name, path in training.step.inputs.items()}),
+        "code": code_digest(CODE),
+    }
+    model = network(training).to(device)
+    return fit(model, task(training, images), length, training.checkpoint, identity, log, stop, trace=log)

@@ -14,9 +14,9 @@ from rdt.data.tokens import valid_mask
 from rdt.losses import caption_cross_entropy
 from rdt.metrics.ciderd import CiderD
 from rdt.model.teacher import Teacher
-from rdt.training.batches import Split, make_batch
-from rdt.training.draws import torch_seed
-from rdt.training.rl import critical_losses
+from rdt.training import parallel
+from rdt.training.batches import Batch, Split, make_batch
+from rdt.training.rl import critical_losses, sample_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +29,18 @@ class TeacherXE:
     evaluate: Callable[[Teacher], dict[str, float]]
     selected: str = "CIDEr"
 
-    def losses(self, model: Teacher, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
-        """The smoothed cross-entropy of the images at ``positions``."""
+    def batch(self, positions: np.ndarray, epoch: int) -> Batch:
+        """The images at ``positions`` and their captions as the epoch draws them; nothing is noised."""
         captions = self.method.captions_per_image
-        batch = make_batch(self.split, positions, self.seed, epoch, captions, self.method.t_max, num_bits=1)
+        return make_batch(self.split, positions, self.seed, epoch, captions, self.method.t_max, num_bits=1)
+
+    def losses(self, model: Teacher, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
+        """The smoothed cross-entropy."""
         batch = batch.to(model.word.weight.device)
         logits = model(batch.rows, model.encode(batch.grid, batch.global_))
         valid = valid_mask(batch.rows)
-        xe = caption_cross_entropy(logits[valid], batch.rows[valid], self.method.label_smoothing)
+        smoothing = self.method.label_smoothing
+        xe = parallel.share_where(valid).weight * caption_cross_entropy(logits[valid], batch.rows[valid], smoothing)
         return {"total": xe, "xe": xe}
 
 
@@ -46,14 +50,14 @@ class TeacherRL(TeacherXE):
 
     reward: CiderD
 
-    def losses(self, model: Teacher, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
+    def losses(self, model: Teacher, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
         """The self-critical loss of ``captions_per_image`` samples for each image."""
         captions = self.method.captions_per_image
         device = model.word.weight.device
-        grid, global_ = (features.to(device) for features in self.split.features(positions))
-        visual = model.encode(grid, global_)
-        rng = torch.Generator(device).manual_seed(torch_seed(self.seed, "sample", epoch, step))
-        sample = model.generate(visual, captions, rng)
-        greedy = model.generate(visual, 1).repeat_interleave(captions, dim=0)
+        batch = batch.to(device)
+        visual = model.encode(batch.grid, batch.global_)
+        rng = torch.Generator(device).manual_seed(sample_seed(self.seed, epoch, step, device))
+        sample = model.generate(visual, captions, rng, anywhere=parallel.anywhere)
+        greedy = model.generate(visual, 1, anywhere=parallel.anywhere).repeat_interleave(captions, dim=0)
         log_p = model(sample, visual).log_softmax(-1)
-        return critical_losses(log_p, sample, greedy, self.reward, np.repeat(positions, captions))
+        return critical_losses(log_p, sample, greedy, self.reward, np.repeat(batch.positions, captions))

@@ -16,11 +16,12 @@ from rdt.losses import (
     bit_loss,
     caption_cross_entropy,
     pairwise_ranking_loss,
-    ranking_loss,
+    sentence_quality,
     top5_quality,
     total_quality,
 )
 from rdt.model.captioner import Captioner, Context
+from rdt.training import parallel
 from rdt.training.batches import Batch, Split, make_batch
 from rdt.training.draws import generator
 
@@ -32,18 +33,22 @@ class CaptionerXE:
     split: Split
     method: Method
     seed: int
+    num_bits: int
     evaluate: Callable[[Captioner], dict[str, float]]
     first_cascade: np.ndarray | None = None
     selected: str = "CIDEr"
 
-    def losses(self, model: Captioner, positions: np.ndarray, epoch: int, step: int) -> dict[str, Tensor]:
-        """L_XE, L_bit, L_rank and their weighted sum for the images at ``positions``."""
+    def batch(self, positions: np.ndarray, epoch: int) -> Batch:
+        """The images at ``positions`` as the epoch draws them."""
         method = self.method
-        device = model.codebook.device
-        batch = make_batch(
-            self.split, positions, self.seed, epoch, method.captions_per_image, method.t_max, model.num_bits
-        ).to(device)
-        cascade = cascade_bits(self, model, positions, epoch)
+        copies = method.captions_per_image
+        return make_batch(self.split, positions, self.seed, epoch, copies, method.t_max, self.num_bits)
+
+    def losses(self, model: Captioner, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
+        """L_XE, L_bit, L_rank and their weighted sum."""
+        method = self.method
+        batch = batch.to(model.codebook.device)
+        cascade = cascade_bits(self, model, batch.positions, epoch)
         context = model.encode(batch.grid, batch.global_, batch.retrieved, batch.retrieved_mask, cascade)
         coin = generator(self.seed, "coin", epoch, step).random() < method.self_condition
         x_0 = encode_bits(batch.rows, model.num_bits)
@@ -68,10 +73,12 @@ def denoising_losses(
     """Losses from the decoder's output ``hidden`` (n, L, dim); logits are made at supervised positions only."""
     valid = valid_mask(batch.rows)
     supervised = torch.ones_like(valid) if method.supervise_padding else valid
-    logits = model.head(hidden[supervised])
+    share = parallel.share_where(supervised)
+    with parallel.taking(share):
+        logits = model.logits(hidden[supervised])
     expected = model.expected_bits(logits)
-    xe = caption_cross_entropy(logits, batch.rows[supervised], method.label_smoothing)
-    bit = bit_loss(expected, x_0[supervised])
+    xe = share.weight * caption_cross_entropy(logits, batch.rows[supervised], method.label_smoothing)
+    bit = share.weight * bit_loss(expected, x_0[supervised])
     total = method.lambda_xe * xe + method.lambda_bit * bit
     if not (ranked and method.lambda_rank > 0):
         return {"total": total, "xe": xe, "bit": bit}
@@ -83,17 +90,22 @@ def denoising_losses(
 
 def rank_term(bits: Tensor, logits: Tensor, supervised: Tensor, x_0: Tensor, batch: Batch, method: Method) -> Tensor:
     """L_rank of Eq. 26 with the method's definition of quality; the released one asks for the ``logits`` (m, V) of
-    the ``supervised`` positions too."""
+    the ``supervised`` positions too.
+
+    Its pairs are those of the whole batch, also where several processes have a part of it each.
+    """
     valid, t = valid_mask(batch.rows), batch.t
-    thresholds = {"delta_tim": method.delta_tim, "delta_sen": method.delta_sen}
-    shape = {"margin": method.margin, "average": method.average}
     if method.quality == "mean_bits":
-        return ranking_loss(bits, x_0, t, valid, **thresholds, **shape)
-    confidence = torch.zeros_like(bits[..., 0])
-    confidence[supervised] = logits.log_softmax(-1).amax(-1)
-    return pairwise_ranking_loss(
-        top5_quality(bits, confidence, valid), total_quality(x_0, valid), t, **thresholds, **shape
+        q, q_star = sentence_quality(bits, valid), sentence_quality(x_0, valid)
+    else:
+        confidence = torch.zeros_like(bits[..., 0])
+        confidence[supervised] = logits.log_softmax(-1).amax(-1)
+        q, q_star = top5_quality(bits, confidence, valid), total_quality(x_0, valid)
+    q, q_star, t = (parallel.gathered(values) for values in (q, q_star, t))
+    loss = pairwise_ranking_loss(
+        q, q_star, t, method.delta_tim, method.delta_sen, margin=method.margin, average=method.average
     )
+    return loss / parallel.world()
 
 
 def cascade_bits(task: CaptionerXE, model: Captioner, positions: np.ndarray, epoch: int) -> Tensor | None:

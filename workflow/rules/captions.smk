@@ -13,10 +13,15 @@ rule captions:
     conda:
         ENVIRONMENT
     threads: EXPERIMENT.training.threads
+    resources:
+        gpu=gpus(),
     params:
         code=code_digest("rdt.captioning"),
         settings=lambda wildcards: setting(
-            [asdict(job) for job in PLAN.captions_of(wildcards.run, wildcards.stage)]
+            [
+                asdict(job)
+                for job in NETWORKS.captions_of(wildcards.run, wildcards.stage)
+            ]
         ),
     message:
         "caption with {wildcards.run} {wildcards.stage}"

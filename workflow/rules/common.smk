@@ -11,6 +11,7 @@ from rdt.chain import annotations as annotation_files
 from rdt.chain import pool_role
 from rdt.config import check_data, load_experiment
 from rdt.cost_report import estimate
+from rdt.differences import difference_plan, with_differences
 from rdt.errors import UserError
 from rdt.paths import Paths
 from rdt.plan import (
@@ -21,6 +22,7 @@ from rdt.plan import (
     resolved_configuration,
 )
 from rdt.provenance import code_digest
+from rdt.studies.file import read_studies
 
 ENVIRONMENT = "../../environment.yml"
 
@@ -32,9 +34,13 @@ def stop(error):
 
 
 try:
-    NAME = str(config.get("experiment", "scenes"))
+    STUDIES = {study.name: study for study in read_studies(config.get("study"))}
+    NAME = str(config.get("experiment") or next(iter(STUDIES.values())).experiment)
     EXPERIMENT = load_experiment(NAME, config.get("data_root"))
     PLAN = plan(EXPERIMENT, load_tables())
+    # all that can be trained: with the differences, which only their own rule asks for
+    NETWORKS = with_differences(PLAN)
+    DIFFERENCES = difference_plan(EXPERIMENT)
 except UserError as error:
     stop(error)
 
@@ -76,16 +82,26 @@ wildcard_constraints:
     run="[^/]+",
 
 
-def rdt(command):
-    """Shell command of a stage: the rule's name goes to the tracking database, all output to the log."""
+def rdt(command, processes=1):
+    """Shell command of a stage: the rule's name goes to the tracking database, all output to the log.
+
+    Of several processes, which make one result together, torchrun tells each what the others are.
+    """
+    # Without --, torchrun's own parser stumbles over --run.
+    together = f"torch.distributed.run --standalone --nproc_per_node={processes} -m -- "
     arguments = shlex.quote(NAME)
     if "data_root" in config:
         arguments += f" --data-root {shlex.quote(str(config['data_root']))}"
     rule_name, _, options = command.partition(" EXPERIMENT")
     return (
         f"RDT_RULE={rule_name.replace(' ', '_')} "
-        f"python -m rdt {rule_name} {arguments}{options} > {{log}} 2>&1"
+        f"python -m {together * (processes > 1)}rdt {rule_name} {arguments}{options} > {{log}} 2>&1"
     )
+
+
+def gpus(processes=1):
+    """GPUs of a job that computes on a GPU where there is one, for a scheduler and --resources gpu=N."""
+    return 0 if EXPERIMENT.training.device == "cpu" else processes
 
 
 def setting(*values):
@@ -109,6 +125,12 @@ def store(role):
 def encoder_threads():
     """Threads of the encoder; the import of published features needs one."""
     return EXPERIMENT.encoder.threads if EXPERIMENT.encoder else 1
+
+
+def training_threads():
+    """Threads of the processes that train a network, and of the workers that make their batches."""
+    training = EXPERIMENT.training
+    return training.processes * (training.threads + training.workers)
 
 
 def weights(run, stage):
@@ -145,8 +167,8 @@ def feature_inputs(wildcards):
 
 def training_inputs(wildcards):
     """Data of the run's role, the earlier stages, and the captions that this stage reads."""
-    role = PLAN.runs[wildcards.run].role
-    earlier, captions = PLAN.inputs(wildcards.run, wildcards.stage)
+    role = NETWORKS.runs[wildcards.run].role
+    earlier, captions = NETWORKS.inputs(wildcards.run, wildcards.stage)
     return [
         *annotations(role),
         *store(role),
@@ -159,15 +181,19 @@ def training_inputs(wildcards):
 
 def caption_inputs(wildcards):
     """The network, the features of what it captions, and the first network's captions for a second one."""
-    jobs = PLAN.captions_of(wildcards.run, wildcards.stage)
+    jobs = NETWORKS.captions_of(wildcards.run, wildcards.stage)
     roles = sorted({job.role for job in jobs})
     return [
         *weights(wildcards.run, wildcards.stage),
-        f"{ROOT}/vocabulary/{PLAN.runs[wildcards.run].role}.json",
+        f"{ROOT}/vocabulary/{NETWORKS.runs[wildcards.run].role}.json",
         *[path for role in roles for path in [*annotations(role), *store(role)]],
         *[f"{ROOT}/index/{role}/retrieved.npz" for role in roles],
         *sorted(
-            {captions_done(first) for job in jobs for first in PLAN.caption_inputs(job)}
+            {
+                captions_done(first)
+                for job in jobs
+                for first in NETWORKS.caption_inputs(job)
+            }
         ),
     ]
 
@@ -188,6 +214,60 @@ def score_inputs(wildcards):
             for role in sorted({PLAN.runs[job.run].role for job in jobs})
         ],
         *sorted({captions_done(job) for job in jobs}),
+    ]
+
+
+def difference_inputs():
+    """The captions of every network of the differences, and what they are scored against."""
+    jobs = [job for job in DIFFERENCES.captions if job.split == "test"]
+    return [
+        *annotations("primary"),
+        f"{ROOT}/index/primary/retrieved.npz",
+        f"{ROOT}/vocabulary/primary.json",
+        *sorted({captions_done(job) for job in jobs}),
+    ]
+
+
+# Studies
+
+
+def study_report(name):
+    """The folder of what a study ends in."""
+    return PATHS.study_report(name).as_posix()
+
+
+def study_file(wildcards):
+    """The study of a job, as its command names it."""
+    return shlex.quote(STUDIES[wildcards.study].path)
+
+
+def study_settings(name):
+    """What the trials of a study have in common, and how many are run in which way."""
+    study = STUDIES[name]
+    budgeted = study.budgeted(EXPERIMENT)
+    network = study.network(budgeted, study.paper(), study.seed)
+    decisive = ("parameters", "objectives", "sampler", "pruner", "trials", "storage")
+    return [
+        resolved_configuration(budgeted, network),
+        *[asdict(study)[key] for key in decisive],
+    ]
+
+
+def study_workers(wildcards):
+    """As many as the study may have; those that there is no core for find it finished, and end at once."""
+    folder = f"{ROOT}/studies/{wildcards.study}/workers"
+    count = STUDIES[wildcards.study].workers
+    return [f"{folder}/{worker}.json" for worker in range(count)]
+
+
+def compared_networks(wildcards):
+    """Both settings with each fresh seed."""
+    folder = f"{ROOT}/studies/{wildcards.study}/compared"
+    seeds = STUDIES[wildcards.study].retrain_seeds
+    return [
+        f"{folder}/{setting}-s{seed}.json"
+        for setting in ("best", "paper")
+        for seed in seeds
     ]
 
 

@@ -33,11 +33,15 @@ rule tables:
         rows="experiments/tables.yaml",
         published=[f"reports/published/table_{name}.csv" for name in EXPERIMENT.tables],
     output:
-        report(
-            table_files(".md"),
-            category="Tables",
-            caption="../report/table.rst",
-        ),
+        [
+            report(
+                path,
+                category="Tables",
+                labels={"table": name},
+                caption="../report/table.rst",
+            )
+            for name, path in zip(EXPERIMENT.tables, table_files(".md"))
+        ],
         table_files(".csv"),
         table_files(".tex"),
         table_files("_tests.csv"),

@@ -14,15 +14,18 @@ rule train:
     priority: 1
     conda:
         ENVIRONMENT
-    threads: EXPERIMENT.training.threads
+    threads: training_threads()
     resources:
-        gpu=0,
+        gpu=gpus(EXPERIMENT.training.processes),
     params:
         code=code_digest("rdt.training.stage"),
         settings=lambda wildcards: digest(
-            resolved_configuration(EXPERIMENT, PLAN.runs[wildcards.run])
+            resolved_configuration(EXPERIMENT, NETWORKS.runs[wildcards.run])
         ),
     message:
         "train {wildcards.run} {wildcards.stage}"
     shell:
-        rdt("train EXPERIMENT --run {wildcards.run} --stage {wildcards.stage}")
+        rdt(
+            "train EXPERIMENT --run {wildcards.run} --stage {wildcards.stage}",
+            EXPERIMENT.training.processes,
+        )

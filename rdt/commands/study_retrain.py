@@ -1,0 +1,29 @@
+"""``rdt study-retrain EXPERIMENT --study NAME --setting SETTING --seed N``: a network of the comparison on test."""
+
+from __future__ import annotations
+
+import argparse
+
+from rdt.errors import UserError
+from rdt.io import atomic_write_json
+from rdt.studies.comparison import retrain
+from rdt.studies.file import SETTINGS
+from rdt.studies.stage import open_study, study_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``rdt study-retrain``."""
+    study_arguments(parser)
+    parser.add_argument("--setting", required=True, choices=SETTINGS, help="whose values the parameters have")
+    parser.add_argument("--seed", required=True, type=int, help="one of the study's retrain_seeds")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train and caption; ``compared/SETTING-sN.json`` names the network."""
+    stage = open_study(args)
+    if args.seed not in stage.study.retrain_seeds:
+        known = ", ".join(map(str, stage.study.retrain_seeds))
+        raise UserError("--seed", f"{args.seed} is not a seed of the comparison", f"choose one of {known}")
+    alone = retrain(stage, args.setting, args.seed)
+    path = stage.folder / "compared" / f"{args.setting}-s{args.seed}.json"
+    atomic_write_json(path, {"run": alone.network.id, **alone.values})

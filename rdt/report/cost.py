@@ -1,0 +1,165 @@
+"""What an experiment cost: time and memory of its jobs as they were recorded, multiply-adds as they are counted."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from rdt.captioning import FIRST, Sampling, denoise_captions, teacher_captions
+from rdt.chain import Chain, Step, claims, tables
+from rdt.cost import cost, training_kind
+from rdt.cost_report import sizes_of
+from rdt.io import read_json
+from rdt.model.teacher import Teacher
+from rdt.paths import Paths
+from rdt.plan import Plan
+from rdt.provenance import manifest_path
+from rdt.report.networks import ROLE, SPLIT, Gallery, Network
+
+_NAMES = {"captions": "caption", "scenes": "render the scenes", "encoder": "train the encoder"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a job: its manifest, and the line of Snakemake's benchmark file, empty where it has none."""
+
+    manifest: Mapping[str, Any]
+    benchmark: Mapping[str, str]
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        return _number(self.benchmark.get("cpu_time"))
+
+    @property
+    def memory(self) -> float:
+        """In MiB, with all of its processes if Snakemake looked."""
+        return _number(self.benchmark.get("max_rss")) or self.manifest["peak_memory_mb"]["self"]
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """All jobs of one kind. Seconds are wall time, of all and of the longest; memory is the most of any, in MiB.
+
+    ``cpu_seconds``: None where Snakemake did not measure them. ``multiply_adds``: None where they are not counted.
+    """
+
+    kind: str
+    jobs: int
+    seconds: float
+    longest: float
+    cpu_seconds: float | None
+    memory: float
+    multiply_adds: float | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """One caption by one network: its parameters, steps (0 for the teacher) and multiply-adds."""
+
+    network: str
+    parameters: int
+    steps: int
+    multiply_adds: int
+
+
+def jobs(plan: Plan, paths: Paths) -> list[Jobs]:
+    """The jobs behind the tables and the claims by kind, in the order in which they first run."""
+    counted = {line.kind: line.multiply_adds for line in cost(plan, sizes)} if (sizes := _sizes(plan, paths)) else {}
+    captions = [value for kind, value in counted.items() if kind.startswith("caption")]
+    counted["caption"] = sum(captions) if captions else None
+    records: dict[str, dict[str, Record]] = {}
+    for step in Chain(plan, paths).behind(tables(plan, paths), claims(plan, paths)):
+        manifest = manifest_path(step.target)
+        if manifest.is_file():
+            content = read_json(manifest)
+            job = content.get("tracking_job", str(step.target))  # one job may fill several folders
+            records.setdefault(_kind(plan, step), {})[job] = Record(content, _benchmark(paths, step))
+    return [_summed(kind, list(found.values()), counted.get(kind)) for kind, found in records.items()]
+
+
+def _sizes(plan: Plan, paths: Paths) -> dict:
+    sizes = sizes_of(plan.experiment, paths)
+    return sizes if len(sizes) == len(plan.experiment.data) else {}
+
+
+def _kind(plan: Plan, step: Step) -> str:
+    """What the report calls a job; trainings as :func:`rdt.cost.cost` does."""
+    if step.name != "train":
+        return _NAMES.get(step.name, step.name)
+    run, stage = step.target.parts[-2:]
+    return training_kind(plan.runs[run], stage)
+
+
+def _summed(kind: str, found: Sequence[Record], multiply_adds: float | None) -> Jobs:
+    seconds = [record.manifest["wall_seconds"] for record in found]
+    cpu = [record.cpu_seconds for record in found]
+    known = None if None in cpu else sum(cpu)
+    memory = max(record.memory for record in found)
+    return Jobs(kind, len(found), sum(seconds), max(seconds), known, memory, multiply_adds)
+
+
+def _number(text: str | None) -> float | None:
+    """A number of a benchmark file, which writes what it could not measure as "-" or "NA"."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def _benchmark(paths: Paths, step: Step) -> Mapping[str, str]:
+    """What Snakemake measured of the job behind a step; empty where it did not run it."""
+    if step.name in ("train", "captions"):
+        run, stage = step.target.parts[-2:]
+        name = f"{step.name}/{run}.{stage.partition('@')[0]}"
+    elif step.name in ("scenes", "vocabulary", "features", "index", "score"):
+        name = f"{step.name}_{step.target.stem.partition('-')[0]}"
+    else:
+        name = step.name
+    file = paths.root / "benchmarks" / f"{name}.tsv"
+    if not file.is_file():
+        return {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        return next(csv.DictReader(lines, delimiter="\t"), {})
+
+
+# ---- one caption
+
+
+def work(gallery: Gallery, network: Network) -> Work:
+    """What one caption takes, counted while the network makes it."""
+    plan = gallery.stage.plan
+    run, job = plan.runs[network.run], plan.caption_job(network.run, network.stage, ROLE, SPLIT)
+    model, split = gallery.network(network), gallery.split(network, gallery.images[:1])
+    if isinstance(model, Teacher):
+        made = counted(lambda: teacher_captions(model, split, plan.experiment.training.teacher_beam))
+    else:
+        sampling, first = Sampling(run.method, job.steps, run.seed), gallery.first_captions(network, split)
+        made = counted(lambda: denoise_captions(model, split, np.array([FIRST]), sampling, first))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Work(network.name, parameters, job.steps, made)
+
+
+def counted(call: Callable[[], object]) -> int:
+    """Multiply-adds of the matrix products in ``call``; fused attention, which torch does not count, is taken apart."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
+        call()
+    return counter.get_total_flops() // 2
+
+
+def machine(plan: Plan, paths: Paths) -> str:
+    """What the trainings ran on, as their manifests say."""
+    manifests = [manifest_path(paths.stage(run, stage)) for run, stage in plan.trainings]
+    found = [read_json(path)["hardware"] for path in manifests if path.is_file()]
+    kinds = dict.fromkeys(
+        f"{one['processor'] or one['machine']}, {one['cores']} cores, {one['memory_mb'] / 1024:.0f} GiB"
+        + (f", {one['gpu']}" if "gpu" in one else "")
+        for one in found
+    )
+    return f"Trained on: {'; '.join(kinds)}." if kinds else ""

@@ -1,0 +1,73 @@
+"""What each difference between paper and released code is worth, as rows of the page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rdt.commands.differences import measured
+from rdt.config import Experiment
+from rdt.differences import REFERENCE, TOGETHER, DifferencePaths, difference_plan, read_differences, released_value
+from rdt.experiment_file import read_preset
+from rdt.paths import Paths
+from rdt.plan import phase_title
+from rdt.report.claims import Glyph, glyph
+from rdt.tables import Value
+
+METRIC = "C"
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """One difference with its measured value, or the ``reason`` why there is none."""
+
+    number: str
+    title: str
+    paper: str
+    released: str
+    value: Value | None
+    glyph: Glyph | None
+    reason: str
+
+
+def difference_rows(experiment: Experiment, paths: Paths) -> list[DifferenceRow]:
+    """All differences in the order of their file, with the rows that they are compared with before them."""
+    found: dict[tuple[str, str], Value] = {}
+    if paths.differences.is_file():
+        apart = DifferencePaths(paths.experiment, paths.results_root, paths.reports_root)
+        for table in measured(difference_plan(experiment), apart):
+            found |= {(table.name, value.cell.row): value for value in table.values if value.cell.metric == METRIC}
+    rows = [
+        _row(one.title, found.get((one.phase, one.row)), one.none, one.number, one.paper, one.released)
+        for one in read_differences()
+    ]
+    references = [
+        _row(f"The method as it is, after {phase_title(phase)}", value)
+        for (phase, row), value in found.items()
+        if row == REFERENCE
+    ]
+    together = [
+        _row("All of these that act on cross-entropy", value) for (_, row), value in found.items() if row == TOGETHER
+    ]
+    return [*references, *rows, *together]
+
+
+def _row(
+    title: str, value: Value | None, none: str = "", number: str = "", paper: str = "", released: str = ""
+) -> DifferenceRow:
+    if value is None or value.ours is None:
+        reason = none or ("not run" if value is None else value.status)
+        return DifferenceRow(number, title, paper, released, None, None, reason)
+    drawn = glyph(value.comparison.difference) if value.comparison else None
+    return DifferenceRow(number, title, paper, released, value, drawn, "")
+
+
+def own_settings(experiment: Experiment) -> str:
+    """Which settings of the differences the experiment itself has otherwise than the paper."""
+    paper, own = asdict(read_preset("paper", Path(experiment.path))), asdict(experiment.method)
+    switches = [switch for one in read_differences() for switch in one.switches if own[switch] != paper[switch]]
+    changed = [
+        f"{switch} is {own[switch]} (paper {paper[switch]}) and becomes {released_value(experiment, switch)}"
+        for switch in switches
+    ]
+    return f"This experiment's own method differs from the paper's here: {'; '.join(changed)}." if changed else ""

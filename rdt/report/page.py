@@ -1,0 +1,318 @@
+"""The page: every part of the report, read from the results of an experiment, and put into ``page.html``."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from functools import cache, cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+from PIL import Image as Picture
+
+from rdt.claims import Judgement, judge, read_claims
+from rdt.claims_page import VERDICTS, conditions, data_title, signed
+from rdt.config import Experiment
+from rdt.data.dataset import Image
+from rdt.measurements import Measurements
+from rdt.plan import load_tables, phase_title, plan
+from rdt.report import captions, claims, cost, runs
+from rdt.report.ablations import TITLES, Sweep, sweeps
+from rdt.report.citation import citations
+from rdt.report.curves import Panel, panels
+from rdt.report.denoising import Denoising, denoise
+from rdt.report.differences import DifferenceRow, difference_rows, own_settings
+from rdt.report.figures import bits_figure, curves_figure, sweep_figure
+from rdt.report.heatmaps import Map, fitted, heatmaps
+from rdt.report.networks import Cast, Gallery, cast
+from rdt.report.tables import blocks, reasons
+from rdt.stages import Stage
+from rdt.table_page import headline
+from rdt.tables import Table, budget_note, build_tables, read_baselines
+
+FOLDER = Path(__file__).parent
+CONTENTS = {
+    "short": "In short",
+    "claims": "Claims",
+    "tables": "Tables",
+    "ablations": "Ablations",
+    "captions": "Captions",
+    "twins": "Twins",
+    "heatmaps": "Heatmaps",
+    "denoising": "Denoising",
+    "curves": "Training curves",
+    "differences": "Differences",
+    "cost": "Cost",
+    "runs": "Runs",
+    "cite": "How to cite",
+}
+OF_CAST = ("captions", "twins", "heatmaps", "denoising")  # absent where no table has base and RDT
+HEATMAPS = 4  # images
+GRIDS = ("VI", "VIII")
+MINUTE, HOUR = 60, 3600
+
+
+class Report:
+    """What the page shows of an experiment; every part is made when the page asks for it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage, self._paths = stage, stage.paths
+        self.experiment: Experiment = stage.experiment
+        self._plan = plan(stage.experiment, load_tables())  # without the networks of the differences
+        self._measurements = Measurements.of(self._plan, stage.paths)
+        self._gallery = Gallery(stage)
+        self.photo = cache(self._photo)
+
+    # ---- in short
+
+    @property
+    def title(self) -> str:
+        return data_title(self.experiment, "primary")
+
+    @property
+    def style(self) -> str:
+        return (FOLDER / "style.css").read_text(encoding="utf-8")
+
+    @property
+    def conditions(self) -> str:
+        return conditions(self.experiment)
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        return [(name, title) for name, title in CONTENTS.items() if self.cast or name not in OF_CAST]
+
+    @cached_property
+    def headline(self) -> list[str]:
+        baselines = read_baselines(self._paths, ["primary"]).get("primary")
+        return headline(self._plan, self.tables, self._measurements.score, baselines)
+
+    @cached_property
+    def _judgements(self) -> list[Judgement]:
+        return [judge(claim, self._measurements) for claim in read_claims()]
+
+    @property
+    def verdicts(self) -> list[tuple[str, int]]:
+        found = Counter(judgement.verdict for judgement in self._judgements)
+        return [(verdict, found[verdict]) for verdict in VERDICTS]
+
+    @property
+    def claims(self) -> list[claims.ClaimRow]:
+        return claims.claim_rows(self._judgements, self.experiment)
+
+    @property
+    def claims_page(self) -> str:
+        return self._paths.claims.name
+
+    # ---- tables and their curves
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        return build_tables(self._plan, load_tables(), self._measurements)
+
+    blocks = staticmethod(blocks)
+    reasons = staticmethod(reasons)
+
+    def links(self, value: Any) -> list[runs.Link]:
+        return runs.links(self._paths, value)
+
+    @cached_property
+    def sweeps(self) -> list[tuple[Sweep, str]]:
+        definitions = load_tables()
+        found = [
+            sweep for table in self.tables if table.name in GRIDS for sweep in sweeps(table, definitions[table.name])
+        ]
+        return [
+            (sweep, sweep_figure(sweep.points, TITLES[sweep.key], "difference in CIDEr", f"sweep-{sweep.key}"))
+            for sweep in found
+            if any(point.ours is not None for point in sweep.points)
+        ]
+
+    @property
+    def grid_note(self) -> str:
+        return " ".join(budget_note(self.experiment, grid=True))
+
+    @property
+    def several_seeds(self) -> bool:
+        return len(self.experiment.seeds.xe) > 1
+
+    def sweep_alt(self, sweep: Sweep) -> str:
+        return f"Curve of Table {sweep.table}: CIDEr over {TITLES[sweep.key]}, the paper's and ours"
+
+    def sweep_caption(self, sweep: Sweep) -> str:
+        """What one sees: where either curve has its highest point, and what the intervals say."""
+        bounded = sum(point.low is not None for point in sweep.points)
+        best = f"Highest: {sweep.best.label} here, {sweep.paper_best.label} in the paper."
+        interval = f"{sweep.undecided} of {bounded} intervals hold 0." if bounded else ""
+        return f"Table {sweep.table}, {TITLES[sweep.key]}, with {sweep.fixed}. {best} {interval}"
+
+    # ---- what the networks say
+
+    @cached_property
+    def cast(self) -> Cast | None:
+        return cast(self._plan)
+
+    @property
+    def cast_text(self) -> str:
+        where = f"after {phase_title(self.cast.rdt.stage)}, rows of Table {self.cast.table}, first seed"
+        return f"{', '.join(network.name for network in self.cast.networks)}: {where}."
+
+    @property
+    def test_images(self) -> int:
+        return len(self._gallery.images)
+
+    @cached_property
+    def _chosen(self) -> tuple[Image, ...]:
+        return captions.chosen(self._gallery, self.cast.rdt)
+
+    @property
+    def examples(self) -> list[captions.Example]:
+        networks = self.cast.networks
+        return [captions.example(self._gallery, networks, image, self.cast.rdt) for image in self._chosen]
+
+    @property
+    def novelty(self) -> tuple[captions.Novelty, ...]:
+        return captions.novelty(self._gallery, self.cast.networks)
+
+    @cached_property
+    def twins(self) -> tuple[captions.Outcome, ...]:
+        return captions.twins(self._gallery, self.cast)
+
+    @property
+    def twin_pairs(self) -> int:
+        return sum(outcome.count for outcome in self.twins)
+
+    def _photo(self, image: Image) -> Picture.Image | None:
+        found = self._gallery.photo(image)
+        return found and fitted(found)
+
+    @property
+    def heatmaps(self) -> list[tuple[captions.Example, tuple[Map, ...]]]:
+        networks, images = (self.cast.base, self.cast.rdt), self._chosen[:HEATMAPS]
+        examples = [captions.example(self._gallery, networks, image) for image in images]
+        return list(zip(examples, heatmaps(self._gallery, networks, images), strict=True))
+
+    @property
+    def encoders(self) -> str:
+        layers = self.experiment.model.visual_layers
+        return f"{layers} stacked encoder{'s' * (layers > 1)} (the paper has 3)"
+
+    @cached_property
+    def denoising(self) -> Denoising:
+        return denoise(self._gallery, self.cast.rdt, self._chosen[len(self._chosen) // 2])
+
+    @property
+    def denoising_figure(self) -> str:
+        chain = self.denoising
+        words = chain.caption.split()
+        last = min(len(words) + 1, len(chain.certainty[0]))
+        return bits_figure([step[:last] for step in chain.certainty], [*words, "(end)"][:last], "denoising")
+
+    # ---- paper and released code
+
+    @property
+    def config(self) -> str:
+        """What the command line adds for an experiment that is not the default one."""
+        return "" if self.experiment.name == "scenes" else f" --config experiment={self.experiment.name}"
+
+    @property
+    def differences_known(self) -> bool:
+        return self._paths.differences.is_file()
+
+    @property
+    def differences(self) -> list[DifferenceRow]:
+        return difference_rows(self.experiment, self._paths)
+
+    @property
+    def own_settings(self) -> str:
+        return own_settings(self.experiment)
+
+    # ---- training and cost
+
+    @cached_property
+    def curves(self) -> list[tuple[str, list[tuple[Panel, str]]]]:
+        found = panels(self._plan, self._paths)
+        return [
+            (_stage_title(stage), [(panel, curves_figure(panel.lines, panel.title, _name(panel))) for panel in same])
+            for stage, same in groupby(found, key=lambda panel: panel.stage)
+        ]
+
+    def curve_ends(self, panel: Panel) -> str:
+        """The last value of each line."""
+        return ", ".join(f"{line.name} ends at {line.y[-1]:.3g}" for line in panel.lines) + "."
+
+    @property
+    def jobs(self) -> list[cost.Jobs]:
+        return cost.jobs(self._plan, self._paths)
+
+    @property
+    def machine(self) -> str:
+        return cost.machine(self._plan, self._paths)
+
+    @property
+    def work(self) -> list[cost.Work]:
+        return [cost.work(self._gallery, network) for network in self.cast.networks] if self.cast else []
+
+    @property
+    def runs(self) -> list[runs.TrainedRun]:
+        return runs.trained_runs(self._stage.plan, self._paths)
+
+    @property
+    def citations(self) -> list[tuple[str, str]]:
+        return citations()
+
+
+def _stage_title(stage: str) -> str:
+    title = phase_title(stage)
+    return f"{title[0].upper()}{title[1:]}" + (", second network" if stage.endswith("2") else "")
+
+
+def _name(panel: Panel) -> str:
+    return f"curve-{panel.stage}-{panel.column}"
+
+
+def render(stage: Stage) -> str:
+    """The whole page of an experiment whose tables and claims are there."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {
+        "data_uri": data_uri,
+        "duration": duration,
+        "scientific": scientific,
+        "signed": signed,
+        "ticks": ticks,
+    }
+    return environment.get_template("page.html").render(report=Report(stage))
+
+
+def data_uri(picture: Picture.Image) -> str:
+    """A picture inside the page, as WebP."""
+    content = io.BytesIO()
+    picture.save(content, format="WEBP", quality=85, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a reader counts them; a dash where they are not known."""
+    if seconds is None:
+        return "–"
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} min {seconds % MINUTE:.0f} s"
+    return f"{seconds / HOUR:.1f} h"
+
+
+def scientific(number: float | None) -> str:
+    """A count as 1.2e9; a dash where it is not known."""
+    return "–" if number is None else f"{number:.1e}".replace("e+0", "e").replace("e+", "e")
+
+
+def ticks(text: str) -> Markup:
+    """A sentence with what stands between backticks as code."""
+    parts = escape(text).split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))

@@ -1,0 +1,39 @@
+"""A network of a study: it shares the data of its experiment, and no table asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from rdt.plan import Captions, Plan, Run
+from rdt.stages import Stage
+from rdt.tracking import Place, key
+from rdt.tracking_places import STUDIES
+
+STAGE = "xe"  # as in Tables VI and VIII: the cross-entropy stage of one network
+PARENT = "study"  # the stage of the MLflow run that those of a study's networks are nested under
+
+
+@dataclass(frozen=True)
+class StudyNetwork(Stage):
+    """A stage with one network to plan for and, if there are ``jobs``, what that captions.
+
+    ``label`` is what MLflow calls it (``trial 7``, ``best, seed 1``), and ``values`` those of the parameters.
+    """
+
+    study: str
+    label: str
+    values: Mapping[str, float]
+    network: Run
+    jobs: tuple[Captions, ...] = ()
+
+    @cached_property
+    def plan(self) -> Plan:
+        runs = {self.network.id: self.network}
+        return Plan(self.experiment, runs, ((self.network.id, STAGE),), self.jobs, cells=(), server=(), one_step=())
+
+    def places(self, run: Run, stage: str) -> tuple[Place, ...]:
+        """Under the study, with the parameters as tags."""
+        tags = {name: f"{value:.4g}" for name, value in self.values.items()}
+        return (Place(STUDIES, self.label, tags | {"study": self.study}, parent=key(self.study, PARENT)),)

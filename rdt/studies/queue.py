@@ -1,0 +1,112 @@
+"""Who runs which trial: workers that share a storage and can be killed at any time.
+
+A worker holds an operating-system lock on a file of the trial that it runs. The system takes the lock back
+from a process that was killed, so that the other workers, and later ones, find its trial: RUNNING, and its
+lock free. They mark it FAIL and queue it again with the same parameters. This needs no heartbeat, which a
+journal does not have, and is the same for every storage. Trials are given out by one worker at a time, so
+that a study ends with exactly the number of trials that it is to have.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from rdt.studies.file import Study
+from rdt.studies.storage import distributions, sampler
+
+RETRIES = 3  # of one setting; one that ends each of its workers is given up
+FIRST = "first_attempt"  # the attribute of a trial that its repetitions inherit
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The trials of ``study``, which is ``opened``; the locks are in ``folder``, which all workers see."""
+
+    study: Study
+    opened: optuna.Study
+    folder: Path
+
+    @contextmanager
+    def claim(self) -> Iterator[Trial | None]:
+        """A trial that is this worker's alone in the context, in which its end is to be told.
+
+        None when the study has its full count. Where only trials of other workers are missing they are waited
+        for, since one of those may yet be killed. A trial that an exception leaves is queued again.
+        """
+        while True:
+            with _held(self._alone):
+                running = self._recover()
+                if self.ended() + len(running) < self.study.trials:
+                    trial = self._ask()
+                    lock = self._lock(trial.number).open("a")
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    break
+            if not running:
+                yield None
+                return
+            with _held(self._lock(running[0])):  # its worker has let go of it, one way or the other
+                pass
+        with lock:
+            try:
+                yield trial
+            except BaseException:
+                with _held(self._alone):
+                    self._lose(trial.number)
+                raise
+
+    def ended(self) -> int:
+        """Trials that count: completed or pruned."""
+        return len(self.opened.get_trials(deepcopy=False, states=ENDED))
+
+    def _ask(self) -> Trial:
+        self.opened.sampler = sampler(self.study, len(self.opened.get_trials(deepcopy=False)))
+        trial = self.opened.ask(distributions(self.study))
+        trial.set_user_attr(FIRST, first_attempt(trial))
+        return trial
+
+    def _recover(self) -> list[int]:
+        """Queue the trials of workers that are gone again; the numbers of those that still run."""
+        alive = []
+        for trial in self.opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            with self._lock(trial.number).open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    alive.append(trial.number)
+                else:
+                    self._lose(trial.number)
+        return alive
+
+    def _lose(self, number: int) -> None:
+        lost = self.opened.tell(number, state=TrialState.FAIL)
+        RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(self.opened, lost)
+
+    @property
+    def _alone(self) -> Path:
+        return self.folder / "locks" / "study"
+
+    def _lock(self, number: int) -> Path:
+        return self.folder / "locks" / f"{number:04d}"
+
+
+def first_attempt(trial: Trial | FrozenTrial) -> int:
+    """The number of the trial that this one repeats, or its own."""
+    return trial.user_attrs.get(FIRST, trial.number)
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """The context in which this process alone has the lock; waits for it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

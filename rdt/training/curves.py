@@ -1,0 +1,37 @@
+"""Curves within an epoch: a large data set has few epochs, and a small budget has one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+POINTS = 100  # at most, of a training: enough to see its course, few enough to send
+
+
+class Curve:
+    """The course of one epoch, in means over the steps between two points.
+
+    ``steps`` of the whole training, ``images_per_step``; ``sums`` over the epoch's first ``done`` steps, which a
+    training that is taken up again has behind it.
+    """
+
+    def __init__(self, steps: int, images_per_step: int, sums: Mapping[str, float], done: int) -> None:
+        self.every = -(-steps // POINTS)
+        self.images_per_step = images_per_step
+        self._begin(sums, done)
+
+    def _begin(self, sums: Mapping[str, float], done: int) -> None:
+        self._sums, self._done, self._time = dict(sums), done, time.monotonic()
+
+    def point(self, sums: Mapping[str, float], done: int) -> dict[str, float]:
+        """Means since the last point where one is due after ``done`` steps of the epoch, else nothing."""
+        if done % self.every:
+            return {}
+        steps, seconds = done - self._done, time.monotonic() - self._time
+        record = {_name(name): (total - self._sums.get(name, 0.0)) / steps for name, total in sums.items()}
+        self._begin(sums, done)
+        return record | {"step/images_per_second": steps * self.images_per_step / seconds}
+
+
+def _name(name: str) -> str:
+    return f"step/{name}" if name == "grad_norm" else f"step/loss/{name}"
