@@ -191,7 +191,7 @@ def test_figures_take_their_colours_from_the_page_and_nothing_from_elsewhere():
 def test_pictures_and_numbers_in_words():
     assert data_uri(Picture.new("RGB", (4, 4))).startswith("data:image/webp;base64,UklGR")
     assert [duration(seconds) for seconds in (None, 1.25, 125, 9000)] == ["–", "1.2 s", "2 min 5 s", "2.5 h"]
-    assert [scientific(number) for number in (None, 1.5e9, 2e12)] == ["–", "1.5e9", "2.0e12"]
+    assert [scientific(number) for number in (None, 1.5e9, 2e12)] == ["–", "1.50e9", "2.00e12"]
     assert ticks("a `b<c` d") == "a <code>b&lt;c</code> d"
 
 

@@ -308,8 +308,8 @@ def duration(seconds: float | None) -> str:
 
 
 def scientific(number: float | None) -> str:
-    """A count as 1.2e9; a dash where it is not known."""
-    return "–" if number is None else f"{number:.1e}".replace("e+0", "e").replace("e+", "e")
+    """A count as 1.23e9; a dash where it is not known."""
+    return "–" if number is None else f"{number:.2e}".replace("e+0", "e").replace("e+", "e")
 
 
 def ticks(text: str) -> Markup:
