@@ -118,7 +118,7 @@ def call(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
-def wait_for(condition, seconds: float = 60) -> None:
+def wait_for(condition, seconds: float = 120) -> None:
     """Until ``condition()`` holds; TimeoutError if it never does."""
     end = time.monotonic() + seconds
     while not condition():

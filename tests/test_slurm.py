@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 def output(process: subprocess.Popen[str]) -> str:
     """What an ended process has said; one that does not end is killed, and fails the test."""
     try:
-        return process.communicate(timeout=200)[0]
+        return process.communicate(timeout=400)[0]
     finally:
         process.kill()
 
@@ -61,6 +62,13 @@ def test_a_cluster_runs_the_same_jobs_as_a_laptop(tmp_path):
 
 
 @pytest.fixture
+def cluster() -> Iterator[None]:
+    """A cluster that is up."""
+    with slurm.cluster():
+        yield
+
+
+@pytest.fixture
 def prepared(tmp_path: Path) -> Path:
     """A repository in which the teacher's network is what comes next."""
     folder = copy_repository(tmp_path)
@@ -71,29 +79,29 @@ def prepared(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_killed_workflow_goes_on_and_a_failed_job_ends_it_with_the_jobs_log(prepared):
-    with slurm.cluster():
-        teacher = tiny.run_id(tiny.opened(prepared)[1], "teacher")
-        target = f"results/{tiny.NAME}/runs/{teacher}/xe/model.safetensors"
-        killed = on_cluster(prepared, target)
-        try:
-            slurm.wait_for(lambda: slurm.call("squeue", "--noheader", "--states=RUNNING"))
-        finally:
-            killed.kill()  # SIGKILL
-        name = re.search("SLURM run ID: (.+)", output(killed)).group(1)
-        number = slurm.call("squeue", "--noheader", "--format=%i", f"--name={name}")
-        job = slurm.call("scontrol", "show", "job", number)
-        assert f"TresPerJob=gres:gpu:{GPUS}" in job and f"NumCPUs={GPUS}" in job and "TimeLimit=1-00:00:00" in job
-        slurm.call("scancel", f"--name={name}")
+def test_a_killed_workflow_goes_on_and_a_failed_job_ends_it_with_the_jobs_log(cluster, prepared):
+    teacher = tiny.run_id(tiny.opened(prepared)[1], "teacher")
+    target = f"results/{tiny.NAME}/runs/{teacher}/xe/model.safetensors"
+    killed = on_cluster(prepared, target)
+    try:
+        slurm.wait_for(lambda: slurm.call("squeue", "--noheader", "--states=RUNNING"))
+    finally:
+        killed.kill()  # SIGKILL
+    name = re.search("SLURM run ID: (.+)", output(killed)).group(1)
+    number = slurm.call("squeue", "--noheader", "--format=%i", f"--name={name}")
+    job = slurm.call("scontrol", "show", "job", number)
+    assert f"TresPerJob=gres:gpu:{GPUS}" in job and f"NumCPUs={GPUS}" in job
+    assert "MinMemoryNode=16000M" in job and "TimeLimit=1-00:00:00" in job
+    slurm.call("scancel", f"--name={name}")
 
-        again = on_cluster(prepared, target)
-        told = output(again)
-        assert again.returncode == 0, told
-        assert (prepared / target).stat().st_size > 0
+    again = on_cluster(prepared, target)
+    told = output(again)
+    assert again.returncode == 0, told
+    assert (prepared / target).stat().st_size > 0
 
-        (prepared / f"results/{tiny.NAME}/data/primary/dataset.json").write_text('{"images": [')
-        failed = on_cluster(prepared, f"results/{tiny.NAME}/vocabulary/primary.json", "--retries", "0")
-        told = output(failed)
-        assert failed.returncode == 1, told
-        assert "SLURM status is: 'FAILED'" in told
-        assert f"rdt: error: results/{tiny.NAME}/data/primary/dataset.json" in told
+    (prepared / f"results/{tiny.NAME}/data/primary/dataset.json").write_text('{"images": [')
+    failed = on_cluster(prepared, f"results/{tiny.NAME}/vocabulary/primary.json", "--retries", "0")
+    told = output(failed)
+    assert failed.returncode == 1, told
+    assert "SLURM status is: 'FAILED'" in told
+    assert f"rdt: error: results/{tiny.NAME}/data/primary/dataset.json" in told
