@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rdt.errors import UserError
-from rdt.io import atomic_file, atomic_write_json, read_json
+from rdt.io import atomic_write_bytes, atomic_write_json, read_json
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write a state dictionary as safetensors, atomically."""
-    with atomic_file(path) as partial:
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+    # Not save_file, which writes files that nobody else may read, whatever the umask.
+    atomic_write_bytes(path, save({name: value.contiguous() for name, value in weights.items()}))
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

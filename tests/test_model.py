@@ -353,6 +353,8 @@ def test_weights_come_back_bit_by_bit(tmp_path, kind, stage):
     assert model.state_dict().keys() == other.state_dict().keys()
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode  # as the umask says
 
 
 def test_the_teacher_does_not_rank():
