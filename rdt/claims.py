@@ -14,8 +14,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from rdt import chain
 from rdt.claims_page import counts, to_csv, to_markdown
 from rdt.complexity import ranking_attention_cost, self_attention_cost
@@ -23,7 +21,7 @@ from rdt.config import Count, Positive
 from rdt.config import Table as TableName
 from rdt.errors import UserError
 from rdt.experiment_file import parse
-from rdt.io import atomic_write_text
+from rdt.io import atomic_write_text, read_yaml
 from rdt.measurements import Difference, Measurements
 from rdt.metrics.statistics import LEVEL, TWINS, holm
 from rdt.paths import Paths
@@ -124,10 +122,7 @@ class Judgement:
 
 def read_claims(path: Path = chain.CLAIMS_FILE) -> list[Claim]:
     """The claims; a UserError names the claim and the key at fault."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(path, f"cannot be read as YAML ({error})", "restore the file") from error
+    entries = read_yaml(path)
     if not isinstance(entries, list):
         raise UserError(path, "is not a list of claims", "restore the file")
     claims = [_claim(entry, path, number) for number, entry in enumerate(entries)]

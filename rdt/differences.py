@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from rdt import chain
 from rdt.chain import Step
-from rdt.config import Experiment
-from rdt.errors import UserError
+from rdt.config import Experiment, Method
 from rdt.experiment_file import parse, read_preset
+from rdt.io import read_yaml
 from rdt.paths import Paths
 from rdt.plan import TABLES_FILE, Captions, Plan, digest, plan
 
@@ -47,21 +45,19 @@ class Difference:
 
 def read_differences(path: Path = FILE) -> list[Difference]:
     """The differences in the order of their numbers; UserError where the file is damaged."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(path, f"cannot be read as YAML ({error})", "restore the file") from error
+    entries = read_yaml(path)
     return [parse(Difference, entry, path, f"entry {at}") for at, entry in enumerate(entries)]
 
 
 def difference_tables(experiment: Experiment) -> dict[str, dict[str, Any]]:
     """The differences as tables in the form of tables.yaml, one for each training that they are about."""
     tables = {}
+    listed, released = read_differences(), released_method(experiment)
     for phase, title in TITLES.items():
         rows = {REFERENCE: {}}
-        for one in read_differences():
+        for one in listed:
             if one.switches and one.phase == phase:
-                rows[one.row] = {switch: released_value(experiment, switch) for switch in one.switches}
+                rows[one.row] = {switch: getattr(released, switch) for switch in one.switches}
         if len(rows) == 1:
             continue
         if len(rows) > 2:
@@ -78,11 +74,15 @@ def difference_tables(experiment: Experiment) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def released_value(experiment: Experiment, switch: str) -> Any:
-    """What the released code has; a count that the experiment has otherwise than the paper, in the same proportion."""
-    paper, released = (getattr(read_preset(name, Path(experiment.path)), switch) for name in ("paper", "released"))
-    own = getattr(experiment.method, switch)
-    return own * released // paper if type(own) is int and own != paper else released
+def released_method(experiment: Experiment) -> Method:
+    """The released code's; counts that the experiment has otherwise than the paper are in the same proportion."""
+    paper, released = (read_preset(name, Path(experiment.path)) for name in ("paper", "released"))
+    scaled = {}
+    for name, own in vars(experiment.method).items():
+        usual = getattr(paper, name)
+        if type(own) is int and usual and own != usual:
+            scaled[name] = own * getattr(released, name) // usual
+    return replace(released, **scaled)
 
 
 def difference_plan(experiment: Experiment) -> Plan:

@@ -117,14 +117,19 @@ def check_data(experiment: Experiment) -> None:
 
 
 def _locate(name_or_path: str) -> Path:
+    return locate(name_or_path, "experiment", EXPERIMENTS, names())
+
+
+def locate(name_or_path: str, kind: str, folder: Path, known: Sequence[str]) -> Path:
+    """The file at a path, or ``folder``/<name>.yaml of one of the ``known`` names; raises ``UserError``."""
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
         path = Path(name_or_path)
         if not path.is_file():
-            raise UserError(path, "the experiment file does not exist", "correct the path")
+            raise UserError(path, f"the {kind} file does not exist", "correct the path")
         return path
-    if name_or_path not in names():
-        unknown(short(EXPERIMENTS), "experiment", name_or_path, names())
-    return short(EXPERIMENTS / f"{name_or_path}.yaml")
+    if name_or_path not in known:
+        unknown(short(folder), kind, name_or_path, known)
+    return short(folder / f"{name_or_path}.yaml")
 
 
 def short(path: Path) -> Path:

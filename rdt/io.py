@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from rdt.errors import UserError
 
 
@@ -68,6 +70,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         path.rename(replaced)
     partial.rename(path)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read, safely, a YAML file of the suite's own; raises ``UserError`` where it is missing or is not YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(path, f"cannot be read as YAML ({error})", "restore the file") from error
 
 
 def read_json(path: str | Path) -> Any:

@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from rdt.config import Experiment, Method, Phase, Role
 from rdt.errors import UserError
+from rdt.io import read_yaml
 
 TABLES_FILE = Path(__file__).parent.parent / "experiments" / "tables.yaml"
 PHASE_TITLES = {"xe": "cross-entropy", "rl": "CIDEr optimisation"}
@@ -157,10 +156,7 @@ class Plan:
 
 def load_tables(path: Path = TABLES_FILE) -> dict[str, dict[str, Any]]:
     """The rows and columns of every table, keyed by its Roman numeral."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(path, f"cannot be read as YAML ({error})", "restore the file") from error
+    return read_yaml(path)
 
 
 def stage_name(phase: Phase, cascades: int) -> str:

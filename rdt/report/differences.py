@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rdt.commands.differences import measured
 from rdt.config import Experiment
-from rdt.differences import REFERENCE, TOGETHER, DifferencePaths, difference_plan, read_differences, released_value
+from rdt.differences import REFERENCE, TOGETHER, DifferencePaths, difference_plan, read_differences, released_method
 from rdt.experiment_file import read_preset
 from rdt.paths import Paths
 from rdt.plan import phase_title
@@ -65,9 +65,10 @@ def _row(
 def own_settings(experiment: Experiment) -> str:
     """Which settings of the differences the experiment itself has otherwise than the paper."""
     paper, own = asdict(read_preset("paper", Path(experiment.path))), asdict(experiment.method)
+    released = released_method(experiment)
     switches = [switch for one in read_differences() for switch in one.switches if own[switch] != paper[switch]]
     changed = [
-        f"{switch} is {own[switch]} (paper {paper[switch]}) and becomes {released_value(experiment, switch)}"
+        f"{switch} is {own[switch]} (paper {paper[switch]}) and becomes {getattr(released, switch)}"
         for switch in switches
     ]
     return f"This experiment's own method differs from the paper's here: {'; '.join(changed)}." if changed else ""

@@ -81,9 +81,7 @@ def compare(stage: StudyStage, scorer: Scorer) -> Comparison:
     }
     vocabulary = {ROLE: stage.inputs.vocabulary}
     for several in networks.values():
-        systems = [
-            System(one.network.id, STAGE, one.network.seed, ROLE, (scope,), one.jobs[0].draws) for one in several
-        ]
+        systems = [_system(one, scope) for one in several]
         score_systems(several[0].paths, targets, systems, vocabulary, scorer)
     lexical = {setting: [_statistics(one, scope) for one in several] for setting, several in networks.items()}
     scores = {setting: statistics.interval(seeds) for setting, seeds in lexical.items()}

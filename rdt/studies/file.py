@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from rdt.config import Count, Experiment, Method, Range, Seed, Training
 from rdt.errors import UserError
-from rdt.experiment_file import EXPERIMENTS, NAME, load_yaml, parse, parse_fields, read_preset, short, unknown, wrong
+from rdt.experiment_file import EXPERIMENTS, NAME, load_yaml, locate, parse, parse_fields, read_preset, wrong
 from rdt.plan import Run, captioner, load_tables, override
 
 STUDIES = EXPERIMENTS / "studies"
@@ -107,7 +107,7 @@ def names() -> list[str]:
 
 def read_study(name_or_path: str) -> Study:
     """Read ``experiments/studies/<name>.yaml``, or the file at a path that ends in ``.yaml``; raises ``UserError``."""
-    path = _locate(name_or_path)
+    path = locate(name_or_path, "study", STUDIES, names())
     keys: _Keys = parse(_Keys, load_yaml(path), path, "")
     study = Study(**vars(keys), path=str(path))
     _check_names(study, path)
@@ -130,17 +130,6 @@ def grid_points(parameters: Mapping[str, Span]) -> list[dict[str, float]]:
     rows = [row["run"] for table in ("VI", "VIII") for row in load_tables()[table]["rows"]]
     inside = [row for row in rows if set(row) <= set(parameters)]
     return [{name: float(row.get(name, getattr(preset, name))) for name in parameters} for row in inside]
-
-
-def _locate(name_or_path: str) -> Path:
-    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise UserError(path, "the study file does not exist", "correct the path")
-        return path
-    if name_or_path not in names():
-        unknown(short(STUDIES), "study", name_or_path, names())
-    return short(STUDIES / f"{name_or_path}.yaml")
 
 
 def _range_of(parameter: str) -> Range:
