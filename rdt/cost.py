@@ -67,7 +67,7 @@ def _training(plan: Plan, run: Run, stage: str, sizes: Sizes) -> float:
     copies = method.captions_per_image
     if run.kind == "teacher":
         epochs = training.teacher_rl_epochs if is_rl else run.xe_epochs
-        sampled = copies + 1 if is_rl else 0  # captions_per_image samples and a greedy caption, word by word
+        sampled = copies if is_rl else 0  # word by word
         image = FORWARD_BACKWARD * network.encode_teacher() + (FORWARD_BACKWARD * copies + sampled) * network.decode()
         evaluation = network.encode_teacher() + network.decode()
     else:

@@ -103,7 +103,7 @@ def test_all_jobs_of_an_experiment_by_hand(tmp_path):
         2 * 24 * (3 * teacher + 3 * 3 * words) + 2 * 4 * (teacher + words)
     )
     assert lines["train a teacher, self-critical"].multiply_adds == pytest.approx(
-        2 * 24 * (3 * teacher + (3 * 3 + 3 + 1) * words) + 2 * 4 * (teacher + words)
+        2 * 24 * (3 * teacher + (3 * 3 + 3) * words) + 2 * 4 * (teacher + words)
     )
     plain = Network(experiment.model, replace(experiment.method, lambda_f=1.0, lambda_e=0.0), sizes).encode()
     images = 2 * image + 2 * plain  # two of the four rank, in each stage

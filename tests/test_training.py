@@ -33,7 +33,7 @@ from rdt.training.draws import choose, epoch_order, generator, image_draw, torch
 from rdt.training.loop import Budget, Outcome, fit
 from rdt.training.rl import CaptionerRL, build_reward, critical_losses, rewards, sentence
 from rdt.training.schedule import cosine, noam
-from rdt.training.teacher import TeacherRL, TeacherXE
+from rdt.training.teacher import TeacherRL, TeacherXE, mean_of_others
 from rdt.training.xe import CaptionerXE, cascade_bits, corrupt_words, denoise_once
 from tests import tiny
 
@@ -99,15 +99,13 @@ def score_nothing(model: nn.Module) -> dict[str, float]:
     return {"CIDEr": 0.0}
 
 
+def settings(data: Split, seed: int, changes: dict[str, object]) -> dict[str, object]:
+    """What every stage of a captioner is given."""
+    return {"split": data, "method": method(**changes), "seed": seed, "num_bits": BITS, "evaluate": score_nothing}
+
+
 def xe(data: Split, seed: int = 0, first_cascade: np.ndarray | None = None, **changes) -> CaptionerXE:
-    return CaptionerXE(
-        split=data,
-        method=method(**changes),
-        seed=seed,
-        num_bits=BITS,
-        evaluate=score_nothing,
-        first_cascade=first_cascade,
-    )
+    return CaptionerXE(**settings(data, seed, changes), first_cascade=first_cascade)
 
 
 def losses_of(
@@ -117,15 +115,7 @@ def losses_of(
 
 
 def rl(data: Split, teacher: np.ndarray, seed: int = 0, **changes) -> CaptionerRL:
-    return CaptionerRL(
-        split=data,
-        method=method(**changes),
-        seed=seed,
-        num_bits=BITS,
-        evaluate=score_nothing,
-        teacher=teacher,
-        reward=build_reward(data),
-    )
+    return CaptionerRL(**settings(data, seed, changes), teacher=teacher, reward=build_reward(data))
 
 
 # ---- draws
@@ -585,7 +575,7 @@ def test_empty_and_endless_captions_have_a_finite_loss():
     reward = CiderD([[[4, 5, 0]], [[6, 0]]])
     log_p = torch.randn(2, 4, V).log_softmax(-1).requires_grad_()
     sample, baseline = torch.tensor([[0, 0, 0, 0], [4, 5, 4, 5]]), torch.zeros(2, 4, dtype=torch.long)
-    losses = critical_losses(log_p, sample, baseline, reward, np.array([0, 1]))
+    losses = critical_losses(log_p, sample, *(rewards(reward, rows, np.array([0, 1])) for rows in (sample, baseline)))
     (gradient,) = torch.autograd.grad(losses["total"], log_p)
     assert losses["total"].isfinite() and gradient.isfinite().all()
 
@@ -599,7 +589,7 @@ def test_the_critical_loss_by_hand():
     images = np.array([0, 1])
     gained = reward.score([[4, 0], [0]], images) - reward.score([[5, 0], [5, 6, 0]], images)
     expected = -(gained[0] * (log_p[0, 0, 4] + log_p[0, 1, 0]) + gained[1] * log_p[1, 0, 0]) / 3
-    losses = critical_losses(log_p, sample, baseline, reward, images)
+    losses = critical_losses(log_p, sample, *(rewards(reward, rows, images) for rows in (sample, baseline)))
     assert losses["total"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert gained[0] > 0 > gained[1]
 
@@ -695,6 +685,28 @@ def test_teacher_stages_have_finite_losses_and_gradients():
         assert all(value.isfinite().all() for value in [*losses.values(), *gradients])
         torch.manual_seed(0)
         assert losses_of(task, model, np.arange(4), 0, 0)["total"].item() == losses["total"].item()
+
+
+def test_a_sample_is_compared_with_the_others_of_its_image():
+    found = mean_of_others(torch.tensor([1.0, 2.0, 6.0, 0.0, 0.0, 3.0]), captions=3)
+    assert found.tolist() == [4.0, 3.5, 1.5, 1.5, 1.5, 0.0]
+    assert mean_of_others(torch.tensor([2.0, 5.0]), captions=1).tolist() == [0.0, 0.0]
+
+
+def test_the_samples_of_a_teacher_get_better():
+    data = split()
+    torch.manual_seed(0)
+    model = Teacher(replace(SIZES, dropout=0.0, visual_dropout=0.0), method(), V, D, E)
+    task = TeacherRL(split=data, method=method(), seed=0, evaluate=score_nothing, reward=build_reward(data))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    gained = []
+    for step in range(60):
+        losses = losses_of(task, model, np.arange(8), 0, step)
+        optimizer.zero_grad()
+        losses["total"].backward()
+        optimizer.step()
+        gained.append(losses["reward_sample"].item())
+    assert np.mean(gained[-10:]) > 1.2 * np.mean(gained[:10])
 
 
 def test_teacher_xe_counts_words_and_one_end():

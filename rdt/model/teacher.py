@@ -65,14 +65,14 @@ class Teacher(nn.Module):
         return self._logits(x[:, 0]), grown
 
     @torch.no_grad()
-    def generate(
+    def sample(
         self,
         visual: Visual,
         captions: int,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator,
         anywhere: Callable[[Tensor], bool] = torch.any,
     ) -> Tensor:
-        """``captions`` rows for each image, sampled with ``generator`` or greedy without: (B captions, L).
+        """``captions`` rows for each image, drawn word by word: (B captions, L).
 
         Ends when ``anywhere`` (n,) says that no row goes on, here or in the other parts of a divided batch.
         """
@@ -84,11 +84,7 @@ class Teacher(nn.Module):
         past: list[KeyValue | None] = [None] * len(self.blocks)
         for at in range(self.length - 1):
             logits, past = self._step(words, at, past, visual)
-            if generator is None:
-                words = logits.argmax(-1)
-            else:
-                words = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
-            words = words * alive
+            words = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0] * alive
             rows[:, at] = words
             alive = alive & (words != EOS)
             if not anywhere(alive):

@@ -72,7 +72,7 @@ class CaptionerRL(CaptionerXE):
         sample = torch.multinomial(log_p.detach().exp().flatten(0, 1), 1, generator=rng).view_as(baseline)
         if cascade is None:
             self._guide(sample, batch.rows, positions, epoch)
-        return critical_losses(log_p, sample, baseline, reward, images)
+        return critical_losses(log_p, sample, rewards(reward, sample, images), rewards(reward, baseline, images))
 
     def _reward_of(self, batch: Batch, positions: np.ndarray) -> tuple[CiderD, np.ndarray]:
         """The reward and, for each caption of the batch, the image that it is scored against."""
@@ -92,11 +92,8 @@ class CaptionerRL(CaptionerXE):
         sample[rows] = teacher[rows]
 
 
-def critical_losses(
-    log_p: Tensor, sample: Tensor, baseline: Tensor, reward: CiderD, images: np.ndarray
-) -> dict[str, Tensor]:
-    """Self-critical loss of ``sample`` (n, L) under ``log_p`` (n, L, V), each against its own ``baseline``."""
-    gained, reference = rewards(reward, sample, images), rewards(reward, baseline, images)
+def critical_losses(log_p: Tensor, sample: Tensor, gained: Tensor, reference: Tensor) -> dict[str, Tensor]:
+    """Self-critical loss of ``sample`` (n, L) under ``log_p`` (n, L, V), and the means of both rewards (n,)."""
     chosen = log_p.gather(-1, sample.unsqueeze(-1)).squeeze(-1)
     valid = valid_mask(sample)
     loss = parallel.share_where(valid).weight * self_critical_loss(chosen, gained - reference, valid)

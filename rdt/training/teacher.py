@@ -16,7 +16,7 @@ from rdt.metrics.ciderd import CiderD
 from rdt.model.teacher import Teacher
 from rdt.training import parallel
 from rdt.training.batches import Batch, Split, make_batch
-from rdt.training.rl import critical_losses, sample_seed
+from rdt.training.rl import critical_losses, rewards, sample_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,11 @@ class TeacherXE:
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherRL(TeacherXE):
-    """Self-critical training against the greedy caption (Rennie et al. 2017)."""
+    """Self-critical training; a sample is compared with the mean of the image's others (Luo 2020).
+
+    Compared with the greedy caption (Rennie et al. 2017), of which a short training's samples fall far short, nearly
+    every sample is to become less probable, and the gradient is mostly noise: the reward of the samples fell.
+    """
 
     reward: CiderD
 
@@ -57,7 +61,13 @@ class TeacherRL(TeacherXE):
         batch = batch.to(device)
         visual = model.encode(batch.grid, batch.global_)
         rng = torch.Generator(device).manual_seed(sample_seed(self.seed, epoch, step, device))
-        sample = model.generate(visual, captions, rng, anywhere=parallel.anywhere)
-        greedy = model.generate(visual, 1, anywhere=parallel.anywhere).repeat_interleave(captions, dim=0)
+        sample = model.sample(visual, captions, rng, anywhere=parallel.anywhere)
         log_p = model(sample, visual).log_softmax(-1)
-        return critical_losses(log_p, sample, greedy, self.reward, np.repeat(batch.positions, captions))
+        gained = rewards(self.reward, sample, np.repeat(batch.positions, captions))
+        return critical_losses(log_p, sample, gained, mean_of_others(gained, captions))
+
+
+def mean_of_others(rewards: Tensor, captions: int) -> Tensor:
+    """For each of an image's ``captions`` the mean reward of its others, (B captions,); 0 where it has none."""
+    each = rewards.view(-1, captions)
+    return ((each.sum(1, keepdim=True) - each) / max(1, captions - 1)).flatten()
