@@ -31,13 +31,12 @@ _TEACHER_METHOD = (
     "cls",
     "visual_pos",
     "label_smoothing",
-    "rl_lr",
     "rl_references",
     "images_per_step",
     "captions_per_image",
     "select_on",
 )
-_TEACHER_TRAINING = ("teacher_xe_epochs", "teacher_rl_epochs", "teacher_beam")
+_TEACHER_TRAINING = ("teacher_xe_epochs", "teacher_rl_epochs", "teacher_rl_lr", "teacher_beam")
 _CAPTIONER_TRAINING = ("rl_epochs", "evaluate_steps", "cascade_steps")
 _SHARED_TRAINING = ("schedule", "lr", "warmup_steps", "clip_value", "ema", "evaluate_every")
 

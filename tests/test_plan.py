@@ -35,6 +35,7 @@ def experiment(**changes) -> Experiment:
             rl_epochs=1,
             teacher_xe_epochs=2,
             teacher_rl_epochs=1,
+            teacher_rl_lr=1e-4,
             schedule="noam",
             lr=1.0,
             warmup_steps=10,

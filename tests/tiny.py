@@ -47,6 +47,7 @@ EXPERIMENT: dict[str, Any] = {
         "rl_epochs": 2,
         "teacher_xe_epochs": 2,
         "teacher_rl_epochs": 2,
+        "teacher_rl_lr": 0.0003,
         "schedule": "cosine",
         "lr": 0.002,
         "warmup_steps": 2,

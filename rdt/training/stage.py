@@ -142,14 +142,15 @@ def _teacher_says(training: Training, model: Teacher, split: Split) -> list[str]
 def budget(training: Training, images: int) -> Budget:
     """Epochs, rate and bookkeeping of this network."""
     settings, method = training.stage.experiment.training, training.run.method
-    rl_epochs = settings.teacher_rl_epochs if training.run.kind == "teacher" else settings.rl_epochs
+    is_teacher = training.run.kind == "teacher"
+    rl_epochs = settings.teacher_rl_epochs if is_teacher else settings.rl_epochs
     epochs = rl_epochs if training.is_rl else training.run.xe_epochs
     total = epochs * max(1, images // method.images_per_step)
     dim = training.stage.experiment.model.dim
 
     def learning_rate(step: int) -> float:
         if training.is_rl:
-            return method.rl_lr
+            return settings.teacher_rl_lr if is_teacher else method.rl_lr
         if settings.schedule == "noam":
             return noam(step, dim, settings.warmup_steps, settings.lr)
         return cosine(step, total, settings.warmup_steps, settings.lr)
