@@ -76,3 +76,12 @@ def test_the_rules_watch_the_code_that_the_manifests_record(smoke):
     steps = Chain(smoke, PATHS).behind(tables(smoke, PATHS), claims(smoke, PATHS))
     for step in steps:
         assert re.findall(r'code_digest\("([\w.]+)"\)', rules[step.name]) == [step.code], step.name
+
+
+def test_a_role_without_data_is_not_scored():
+    """Flickr8k fills no column of Table IV, whose cells are in the plan with the reason."""
+    flickr8k = plan(load_experiment("flickr8k"), load_tables())
+    paths = Paths("flickr8k")
+    steps = Chain(flickr8k, paths).behind(tables(flickr8k, paths))
+    assert {cell.role for cell in flickr8k.cells} == {"primary", "secondary", "novel"}
+    assert [step.target for step in steps if step.name == "score"] == [paths.score_set("primary", "test")]
