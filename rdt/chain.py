@@ -253,7 +253,7 @@ def _measured(plan: Plan, paths: Paths) -> dict[str, Path]:
     drawn = {(run, cell.stage): cell for cell in plan.cells if cell.draws for run in cell.runs}
     trained_on = dict.fromkeys(plan.runs[run].role for run, _ in drawn)
     return {
-        **{f"scores/{role}-{split}": paths.score_set(role, split) for role, split in _scored(plan)},
+        **{f"scores/{role}-{split}": paths.score_set(role, split) for role, split in plan.score_sets},
         **{
             f"{run}/{stage}": paths.captions(run, stage, cell.role, cell.split).parent
             for (run, stage), cell in drawn.items()
@@ -262,11 +262,6 @@ def _measured(plan: Plan, paths: Paths) -> dict[str, Path]:
         "rows": named(TABLES_FILE),
         **{f"published/{name}": named(PUBLISHED / f"table_{name}.csv") for name in plan.experiment.tables},
     }
-
-
-def _scored(plan: Plan) -> list[tuple[Role, str]]:
-    """The (role, split) whose captions are scored: an experiment may lack the data of a table's columns."""
-    return list(dict.fromkeys((cell.role, cell.split) for cell in plan.cells if cell.runs))
 
 
 # ---- all of it
@@ -320,7 +315,7 @@ def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
     for run, stage in plan.trainings:
         yield training(plan, paths, run, stage)
         yield from captions(plan, paths, run, stage)
-    for role, split in _scored(plan):
+    for role, split in plan.score_sets:
         yield score(plan, paths, role, split)
     yield tables(plan, paths)
     yield claims(plan, paths)

@@ -155,7 +155,7 @@ class Training:
     rl_epochs: CountOrZero
     teacher_xe_epochs: Count
     teacher_rl_epochs: CountOrZero
-    teacher_rl_lr: Positive
+    teacher_rl_lr: Positive  # the captioner's is the method's rl_lr
     schedule: Literal["noam", "cosine"]
     lr: Positive  # factor of Noam's formula, or peak of the cosine
     warmup_steps: Count

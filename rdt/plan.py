@@ -134,6 +134,11 @@ class Plan:
         """What one trained network captions, with its own number of steps and with others."""
         return tuple(job for job in self.captions if (job.run, job.trained_stage) == (run, stage))
 
+    @property
+    def score_sets(self) -> list[tuple[Role, str]]:
+        """The (role, split) whose captions are scored: an experiment may lack the data of a table's columns."""
+        return list(dict.fromkeys((cell.role, cell.split) for cell in self.cells if cell.runs))
+
     def scored(self, role: str, split: str) -> dict[tuple[str, str], tuple[Cell, ...]]:
         """(run, stage) of all captions of a split, with the cells that ask about each; with T = 1 none does."""
         asking: dict[tuple[str, str], tuple[Cell, ...]] = {}

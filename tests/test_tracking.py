@@ -213,8 +213,9 @@ def test_ui_shows_the_experiment_of_a_file_to_this_machine_alone(database, tmp_p
 
 def test_ui_looks_where_the_results_of_the_experiment_are(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    told = subprocess.run(["make", "-n", "ui", "EXPERIMENT=flickr8k:gpu"], cwd=REPOSITORY, capture_output=True)
-    assert "python -m rdt track ui flickr8k:gpu" in told.stdout.decode().splitlines()
+    command = ["make", "--no-print-directory", "-n", "ui", "EXPERIMENT=flickr8k:gpu"]
+    told = subprocess.run(command, cwd=REPOSITORY, capture_output=True)
+    assert told.stdout.decode().splitlines()[-1] == "python -m rdt track ui flickr8k:gpu"
     assert cli.main(["track", "ui", "flickr8k:gpu"]) == 2
     assert capsys.readouterr().err.startswith("rdt: error: results/flickr8k-gpu/mlflow.db: there is no database")
 

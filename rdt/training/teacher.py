@@ -67,7 +67,7 @@ class TeacherRL(TeacherXE):
         return critical_losses(log_p, sample, gained, mean_of_others(gained, captions))
 
 
-def mean_of_others(rewards: Tensor, captions: int) -> Tensor:
+def mean_of_others(gained: Tensor, captions: int) -> Tensor:
     """For each of an image's ``captions`` the mean reward of its others, (B captions,); 0 where it has none."""
-    each = rewards.view(-1, captions)
+    each = gained.view(-1, captions)
     return ((each.sum(1, keepdim=True) - each) / max(1, captions - 1)).flatten()

@@ -276,8 +276,8 @@ def compared_networks(wildcards):
 
 def all_scores():
     """What stands for the scores of all networks, by role."""
-    roles = sorted({cell.role for cell in PLAN.cells if cell.runs})
-    return [f"{ROOT}/scores/baselines/{role}-test.json" for role in roles]
+    scored = sorted(PLAN.score_sets)
+    return [PATHS.baselines(role, split).as_posix() for role, split in scored]
 
 
 def table_files(kind):
