@@ -122,9 +122,7 @@ class Judgement:
 
 def read_claims(path: Path = chain.CLAIMS_FILE) -> list[Claim]:
     """The claims; a UserError names the claim and the key at fault."""
-    entries = read_yaml(path)
-    if not isinstance(entries, list):
-        raise UserError(path, "is not a list of claims", "restore the file")
+    entries = read_yaml(path, list, "a list of claims")
     claims = [_claim(entry, path, number) for number, entry in enumerate(entries)]
     ids = [claim.id for claim in claims]
     double = next((name for name in ids if ids.count(name) > 1), None)

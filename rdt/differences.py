@@ -45,7 +45,7 @@ class Difference:
 
 def read_differences(path: Path = FILE) -> list[Difference]:
     """The differences in the order of their numbers; UserError where the file is damaged."""
-    entries = read_yaml(path)
+    entries = read_yaml(path, list, "a list of differences")
     return [parse(Difference, entry, path, f"entry {at}") for at, entry in enumerate(entries)]
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from rdt.config import TABLES, Data, Encoder, Experiment, Method, Model, Range, Role, Seed, Seeds, Table, Training
 from rdt.errors import UserError
+from rdt.io import yaml_problem
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 UNIONS = (Union, types.UnionType)
@@ -204,9 +205,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise UserError(path, f"{line}{getattr(error, 'problem', error)}", "correct the YAML") from None
+        raise UserError(path, yaml_problem(error), "correct the YAML") from None
     except (UnicodeDecodeError, OSError) as error:
         raise UserError(path, f"cannot be read: {error}", "expected a YAML file in UTF-8") from None
     if not isinstance(content, dict):

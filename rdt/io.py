@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from rdt.errors import UserError
+
+Kind = TypeVar("Kind", list, dict)
 
 
 @contextmanager
@@ -72,12 +74,23 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def read_yaml(path: Path) -> Any:
-    """Read, safely, a YAML file of the suite's own; raises ``UserError`` where it is missing or is not YAML."""
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong with a YAML file, with the line where that is known."""
+    mark = getattr(error, "problem_mark", None)
+    line = f"line {mark.line + 1}: " if mark else ""
+    return f"{line}{getattr(error, 'problem', error)}"
+
+
+def read_yaml(path: Path, kind: type[Kind], content: str) -> Kind:
+    """Read, safely, a YAML file of the suite's own; raises ``UserError`` where it is damaged or not ``content``."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(path, f"cannot be read as YAML ({error})", "restore the file") from error
+        problem = yaml_problem(error) if isinstance(error, yaml.YAMLError) else error
+        raise UserError(path, f"cannot be read as YAML ({problem})", "restore the file") from error
+    if not isinstance(found, kind):
+        raise UserError(path, f"is not {content}", "restore the file")
+    return found
 
 
 def read_json(path: str | Path) -> Any:

@@ -160,7 +160,7 @@ class Plan:
 
 def load_tables(path: Path = TABLES_FILE) -> dict[str, dict[str, Any]]:
     """The rows and columns of every table, keyed by its Roman numeral."""
-    return read_yaml(path)
+    return read_yaml(path, dict, "tables by name")
 
 
 def stage_name(phase: Phase, cascades: int) -> str:

@@ -65,6 +65,15 @@ def made():
     return plan(experiment(), load_tables())
 
 
+@pytest.mark.parametrize("content", ["", "# cut\n", "- II\n", "II: [\n"])
+def test_a_damaged_file_of_rows_is_told(tmp_path, content):
+    file = tmp_path / "tables.yaml"
+    file.write_text(content)
+    told = r"tables.yaml: (is not tables by name|cannot be read as YAML \(line 2: .+\)); restore the file"
+    with pytest.raises(UserError, match=told):
+        load_tables(file)
+
+
 def test_distinct_configurations_are_counted_once(made):
     """By hand: Table VI has 12 configurations, VIII 10, of which (0.12, 0.15) is RDT and so is VI's
     (0.75, 0.55); V adds base (SCD-Net) and +RVE, and its +RL is VI's (1, 0). So 12 + 9 + 2 = 23 on the
