@@ -50,7 +50,7 @@ ui: $(READY)
 clip: $(CLIP)/ready
 
 test-clip: $(CLIP)/ready
-	$(CLIP)/bin/python -m pytest -q tests/test_clip.py
+	$(CLIP)/bin/python -m pytest -q tests/features/test_clip.py
 
 # An environment of its own, since open_clip needs torchvision, and torchvision CUDA's torch. The versions of what
 # both environments have are those of the lock.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import finished as finished_experiment
-from tests import tiny
+from tests.support import finished as finished_experiment
+from tests.support import tiny
 
 
 @pytest.fixture(scope="session")

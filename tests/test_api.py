@@ -9,10 +9,10 @@ import pytest
 
 import rdt.metrics
 import rdt.model
+from rdt.captioning.photos import PhotoCaption, caption
 from rdt.metrics.ciderd import CiderD
 from rdt.metrics.corpus import evaluate
 from rdt.model.attention import RankingAttention
-from rdt.photos import PhotoCaption, caption
 
 
 def test_packages_offer_what_their_modules_define():

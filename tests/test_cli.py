@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
 from rdt import cli
-from rdt.commands import doctor
-from rdt.config import load_experiment
+from rdt.commands import COMMANDS, doctor
 from rdt.errors import UserError
-
-REPOSITORY = Path(__file__).parents[1]
+from rdt.experiment.file import load_experiment
+from tests.support.repository import REPOSITORY
 
 
 def rdt(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +27,8 @@ def rdt(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_neither_torch_nor_mlflow_is_imported_before_a_command_needs_it():
-    code = "import sys, rdt, rdt.cli, rdt.config, rdt.tracking; print({'torch', 'mlflow', 'numpy'} & set(sys.modules))"
+    modules = "rdt, rdt.cli, rdt.experiment.settings, rdt.tracking.record"
+    code = f"import sys, {modules}; print({{'torch', 'mlflow', 'numpy'}} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert out.stdout == "set()\n"
 
@@ -37,10 +36,10 @@ def test_neither_torch_nor_mlflow_is_imported_before_a_command_needs_it():
 def test_help_lists_every_command():
     result = rdt("--help")
     assert result.returncode == 0
-    assert [name for name in cli.COMMANDS if f"    {name}" not in result.stdout] == []
+    assert [name for name in COMMANDS if f"    {name}" not in result.stdout] == []
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_its_arguments(name):
     result = rdt(name, "--help")
     assert result.returncode == 0, result.stderr
@@ -72,7 +71,7 @@ def command(monkeypatch, tmp_path, body: str) -> None:
     (tmp_path / "broken_command.py").write_text(f"def add_arguments(parser): pass\ndef run(args):\n    {body}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_command", raising=False)
-    monkeypatch.setitem(cli.COMMANDS, "broken", ("broken_command", "break"))
+    monkeypatch.setitem(COMMANDS, "broken", ("broken_command", "break"))
 
 
 def test_an_interrupt_is_130(monkeypatch, tmp_path, capsys):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rdt.diffusion import encode_bits
+from rdt.diffusion.bits import encode_bits
 from rdt.losses import (
     bit_loss,
     caption_cross_entropy,

@@ -14,8 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 
 from rdt.commands.doctor import locked_versions, normalised, required_packages
+from tests.support.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rdt.captioning.photos import PhotoCaption, caption, stretches
+from rdt.commands.arguments import experiment_option
 from rdt.data.dataset import open_image
 from rdt.errors import UserError
-from rdt.io import atomic_file
+from rdt.files import atomic_file
 from rdt.model.heatmap import overlay
-from rdt.photos import PhotoCaption, caption, stretches
-from rdt.stages import experiment_option
 
 EPILOG = """\
 With each caption stands the sentence that was retrieved for the photograph, from which the network starts.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rdt.config import check_data, load_experiment
+from rdt.experiment.file import check_data, load_experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 
 import yaml
 
-from rdt.config import load_experiment
+from rdt.experiment.file import load_experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from rdt.digests import ROOT
+
 INSTALL = "python -m pip install -r requirements.lock"
 ENVIRONMENT = """\
 environment variables, for the original SPICE (without it, SPICE-dp runs):
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     findings = [_python(), *_packages(), _java(), *_spice(), _clip(), _git(), _disk()]
     if args.experiment:
-        findings += _data(args.experiment, args.data_root)
+        findings += _inventory(args.experiment, args.data_root)
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
         mark = "ok " if not finding.mend else "-- " if finding.optional else "BAD"
@@ -119,21 +120,21 @@ def _java() -> Finding:
 def _spice() -> Iterator[Finding]:
     """The parser of SPICE-dp, and what the original lacks."""
     try:
-        from rdt.metrics import spice, spice_parser
+        from rdt.metrics.spice import original, parser
     except ImportError as error:
         yield Finding("SPICE", f"not looked for: {error.name} is not installed", INSTALL)
         return
-    model = spice_parser.find_model()
+    model = parser.find_model()
     if model is None:
         yield Finding("SPICE-dp", "spaCy's model en_core_web_sm is not installed", INSTALL)
     else:
-        remark = "" if model.digest == spice_parser.PINNED else ": not the pinned weights, so its scores may differ"
+        remark = "" if model.digest == parser.PINNED else ": not the pinned weights, so its scores may differ"
         yield Finding("SPICE-dp", f"{model.package} {model.version}{remark}")
-    lacking = spice.lacking()
+    lacking = original.lacking()
     for lack in lacking:
         yield Finding("SPICE", f"the original needs {lack.what}", lack.remedy, optional=True)
     if not lacking:
-        yield Finding("SPICE", f"the original: CoreNLP at {spice.corenlp()}, {spice.runtime().java}")
+        yield Finding("SPICE", f"the original: CoreNLP at {original.corenlp()}, {original.runtime().java}")
 
 
 def _clip() -> Finding:
@@ -144,10 +145,10 @@ def _clip() -> Finding:
         return Finding("open_clip", "not installed: no features of CLIP but published ones", mend, optional=True)
 
 
-def _data(experiment: str, data_root: str | None) -> Iterator[Finding]:
+def _inventory(experiment: str, data_root: str | None) -> Iterator[Finding]:
     """The data sets of an experiment, file by file, and the room that they will take."""
-    from rdt.config import load_experiment
-    from rdt.data.inventory import import_size, inventory, size
+    from rdt.experiment.file import load_experiment
+    from rdt.features.inventory import import_size, inventory, size
 
     loaded = load_experiment(experiment, data_root)
     named = [experiment, *(["--data-root", data_root] if data_root else [])]

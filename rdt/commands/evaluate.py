@@ -8,22 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rdt.data.coco import ImageId, matched, read_document, references_by_image, results_by_image
 from rdt.errors import UserError
-from rdt.evaluation import (
+from rdt.metrics.corpus import Scorer
+from rdt.metrics.resampling import Estimate
+from rdt.scoring.evaluation import (
     CHOICES,
     Earlier,
-    compare,
+    compare_systems,
     comparison_document,
     comparison_table,
     earlier_statistics,
     evaluate_systems,
     references_digest,
-    table,
+    score_table,
 )
-from rdt.metrics.coco import ImageId, matched, read_document, references_by_image, results_by_image
-from rdt.metrics.corpus import Scorer
-from rdt.metrics.statistics import Estimate
-from rdt.score_files import read_columns, write_scores
+from rdt.scoring.files import read_columns, write_scores
 
 EPILOG = """\
 example:
@@ -70,10 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score a caption file, write the scores and print them."""
-    choices = chosen(args.metrics)
+    choices = metric_names(args.metrics)
     check_out(args.out, [path for path in (args.results, args.references, args.by, args.compare) if path])
     references = references_by_image(read_document(args.references), args.references, args.split)
-    captions = read_captions(args.results, read_document(args.results), references.captions)
+    captions = read_system(args.results, read_document(args.results), references.captions)
     domains = read_domains(args.by, captions) if args.by else domains_of(captions, references.domains)
     other = read_other(args.compare, captions, references.captions) if args.compare else None
     systems = [captions, other] if isinstance(other, dict) else [captions]
@@ -90,13 +90,13 @@ def run(args: argparse.Namespace) -> None:
     differences: dict[str, dict[str, Estimate]] = {}
     if other is not None:
         theirs = others[0].statistics if others else earlier_statistics(other, evaluation)
-        differences = compare(evaluation.statistics, theirs)
+        differences = compare_systems(evaluation.statistics, theirs)
         document |= {"compared_with": str(args.compare), "differences": comparison_document(differences)}
     write_scores(args.out, document, evaluation.columns)
-    print(report(args, document, differences))
+    print(print_scores(args, document, differences))
 
 
-def chosen(metrics: str) -> list[str]:
+def metric_names(metrics: str) -> list[str]:
     """The names in a list with commas."""
     names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
     unknown = [name for name in names if name not in CHOICES]
@@ -116,7 +116,7 @@ def check_out(out: Path, inputs: list[Path]) -> None:
             raise UserError("--out", f"would overwrite {path}", "name another file")
 
 
-def read_captions(path: Path, results: Any, references: Mapping[ImageId, Any]) -> dict[ImageId, str]:
+def read_system(path: Path, results: Any, references: Mapping[ImageId, Any]) -> dict[ImageId, str]:
     """Captions by image, in the order of the references."""
     return matched(results_by_image(results, path), references, path)
 
@@ -148,7 +148,7 @@ def read_other(
     """
     other = read_document(path)
     if isinstance(other, list):
-        return same_images(captions, read_captions(path, other, references), path)
+        return same_images(captions, read_system(path, other, references), path)
     if not isinstance(other, dict) or "references_digest" not in other:
         raise UserError(path, "holds neither captions nor scores of rdt evaluate", "name either")
     if other["references_digest"] != references_digest(captions, references):
@@ -171,11 +171,11 @@ def cache_folder() -> Path | None:
     return results / "cache" if results.is_dir() and Path("Snakefile").is_file() else None
 
 
-def report(args: argparse.Namespace, document: Mapping[str, Any], differences: Mapping[str, Any]) -> str:
+def print_scores(args: argparse.Namespace, document: Mapping[str, Any], differences: Mapping[str, Any]) -> str:
     """What is printed."""
     n, annotated = document["n"], document["annotated"]
     images = f"{n:,} images" if n == annotated else f"{n:,} of {annotated:,} annotated images"
-    lines = [f"{args.results}: captions of {images}, with 95 % intervals over images", "", table(document)]
+    lines = [f"{args.results}: captions of {images}, with 95 % intervals over images", "", score_table(document)]
     lines += [f"{name}: {reason}" for name, reason in document["not_run"].items()]
     if args.compare:
         lines += ["", f"this minus {args.compare}, paired by image", "", comparison_table(differences, document)]

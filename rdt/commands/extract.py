@@ -7,74 +7,18 @@ already is not made again, so that an interrupted extraction goes on where it wa
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import nn
-from tqdm import tqdm
 
-from rdt.config import ROLES, Data, load_experiment
-from rdt.data.dataset import SKIPPED, Dataset, Image, load_role, open_image
+from rdt.data.dataset import load_role
+from rdt.digests import file_digest
 from rdt.errors import UserError
-from rdt.features.clip import (
-    RN101,
-    VIT_B_32,
-    Clip,
-    as_input,
-    caption_vectors,
-    find_weights,
-    grid_features,
-    load,
-    require_open_clip,
-)
-from rdt.features.store import GRID_CELLS, check_features
-from rdt.io import atomic_file, atomic_write_json, read_json
-from rdt.provenance import file_digest
-
-ENCODER = "encoder.json"  # in a folder of features: what made them
-IMAGES_PER_CAPTION_BATCH = 64
-Pixels = list[np.ndarray]  # a photograph as each of the models sees it
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """A model at work, and the folder that it fills; ``record`` says what made the files there."""
-
-    clip: Clip
-    model: nn.Module
-    folder: Path
-    record: dict[str, object]
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    def file(self, image: Image) -> Path:
-        return self.folder / f"{image.id}.npz"
-
-    def images(self, pixels: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
-        """The published arrays of some photographs."""
-        images = as_input(torch.from_numpy(np.stack(pixels)).to(self.device))
-        if self.clip is not RN101:
-            return [{"g_feature": vector[None]} for vector in self.model.encode_image(images).float().cpu().numpy()]
-        grid, vectors = (array.float().cpu().numpy() for array in grid_features(self.model, images))
-        halves = grid.astype(np.float16)
-        return [{"features": cells, "g_feature": v[None]} for cells, v in zip(halves, vectors, strict=True)]
-
-    def captions(self, captions: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
-        """The published arrays of the captions of some images."""
-        texts = [raw for image in captions for raw in image]
-        vectors = caption_vectors(self.model, self.clip, texts).float().cpu().numpy()
-        ends = np.cumsum([len(image) for image in captions])[:-1]
-        return [{"g_feature": part} for part in np.split(vectors, ends)]
+from rdt.experiment.file import load_experiment
+from rdt.experiment.settings import ROLES, Data
+from rdt.features.clip import RN101, VIT_B_32, find_weights, load_clip, require_open_clip
+from rdt.features.extraction import Encoder, claim_folder, extract_captions, extract_images, require_photographs, tell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,19 +37,19 @@ def run(args: argparse.Namespace) -> None:
     """Fill the folders of a role, then tell which photographs could not be read."""
     require_open_clip()
     experiment = load_experiment(args.experiment, args.data_root)
-    root, data = Path(experiment.data_root), _data(experiment.path, experiment.data.get(args.role), args.role)
+    root, data = Path(experiment.data_root), _role(experiment.path, experiment.data.get(args.role), args.role)
     dataset = load_role(args.role, replace(data, features=""), Path(), root)  # the photographs, none of them skipped
-    _require_photographs(dataset)
+    require_photographs(dataset)
     encoders, captions = _encoders(data, root, args)
     for encoder in (*encoders, captions):
-        _claim(encoder)
+        claim_folder(encoder)
     with torch.inference_mode():
-        _extract_captions(captions, dataset)
+        extract_captions(captions, dataset)
         corrupt = extract_images(encoders, dataset, args.batch)
-    _tell(corrupt, dataset, root / data.features, args.skip_corrupt)
+    tell(corrupt, dataset, root / data.features, args.skip_corrupt)
 
 
-def _data(path: str, data: Data | None, role: str) -> Data:
+def _role(path: str, data: Data | None, role: str) -> Data:
     if data is None or data.source == "scenes":
         problem = f"data.{role} names no photographs" if data is None else f"data.{role} is made by the suite"
         raise UserError(path, problem, f"name a data set under data.{role}")
@@ -114,13 +58,6 @@ def _data(path: str, data: Data | None, role: str) -> Data:
             problem = f"the key data.{role}.{key} is missing"
             raise UserError(path, problem, "name the folders of the photographs and, to be filled, of the features")
     return data
-
-
-def _require_photographs(dataset: Dataset) -> None:
-    missing = [image for image in dataset.images if not dataset.file(image).exists()]
-    if missing:
-        others = f", nor do {len(missing) - 1:,} others of {len(dataset.images):,}" if missing[1:] else ""
-        raise UserError(dataset.file(missing[0]), f"the photograph does not exist{others}", "complete the folder")
 
 
 def _encoders(data: Data, root: Path, args: argparse.Namespace) -> tuple[list[Encoder], Encoder]:
@@ -132,109 +69,5 @@ def _encoders(data: Data, root: Path, args: argparse.Namespace) -> tuple[list[En
     for clip, folder, given, option in folders:
         weights = find_weights(clip, given, option)
         record = {"model": clip.name, "pixels": clip.size, "weights": file_digest(weights)}
-        encoders.append(Encoder(clip, load(clip, weights).to(args.device), root / folder, record))
+        encoders.append(Encoder(clip, load_clip(clip, weights).to(args.device), root / folder, record))
     return encoders, replace(encoders[-1], folder=root / data.caption_features)
-
-
-def _claim(encoder: Encoder) -> None:
-    """Make the folder this encoder's; UserError if what is in it was made by something else."""
-    path = encoder.folder / ENCODER
-    if path.exists():
-        found = read_json(path)
-        if found != encoder.record:
-            problem = f"its features were made by {_name(found)}, and not by {_name(encoder.record)}"
-            raise UserError(encoder.folder, problem, "name another folder, or remove this one to make them again")
-    elif encoder.folder.exists() and any(encoder.folder.glob("*.npz")):
-        problem = f"holds features that were not made here, and has no {ENCODER}"
-        raise UserError(encoder.folder, problem, "name another folder, or use these as they are")
-    else:
-        atomic_write_json(path, encoder.record)
-
-
-def _name(record: object) -> str:
-    try:
-        return f"{record['model']} at {record['pixels']} pixels with weights {record['weights'][:12]}"
-    except (TypeError, KeyError):
-        return "something unknown"
-
-
-def _extract_captions(encoder: Encoder, dataset: Dataset) -> None:
-    todo = [image for image in dataset.images if not encoder.file(image).exists()]
-    with _progress(dataset, todo, "captions") as progress, ThreadPoolExecutor(1) as writer:
-        for part in _chunks(todo, IMAGES_PER_CAPTION_BATCH):
-            arrays = encoder.captions([[caption.raw for caption in image.captions] for image in part])
-            list(writer.map(_write, [encoder.file(image) for image in part], arrays))
-            progress.update(len(part))
-
-
-def extract_images(encoders: Sequence[Encoder], dataset: Dataset, batch: int) -> dict[Image, str]:
-    """Write what is not there yet; returns the photographs that cannot be read, and why."""
-    todo = [image for image in dataset.images if not all(encoder.file(image).exists() for encoder in encoders)]
-    started, corrupt = time.monotonic(), {}
-    with _progress(dataset, todo, "photographs") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-
-        def read(image: Image) -> Pixels | str:
-            try:
-                picture = open_image(dataset.file(image))
-            except UserError as error:
-                return error.problem
-            return [encoder.clip.pixels(picture) for encoder in encoders]
-
-        for part in _ahead(pool, read, todo, batch):
-            corrupt |= {image: found for image, found in part if isinstance(found, str)}
-            whole = [(image, found) for image, found in part if not isinstance(found, str)]
-            for at, encoder in enumerate(encoders) if whole else ():
-                arrays = encoder.images([found[at] for _, found in whole])
-                list(pool.map(_write, [encoder.file(image) for image, _ in whole], arrays))
-            progress.update(len(part))
-    seconds = time.monotonic() - started
-    print(f"{len(todo) - len(corrupt):,} photographs in {seconds:.0f} s, {len(todo) / max(seconds, 1e-9):.1f} a second")
-    return corrupt
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, read: Callable[[Image], Pixels | str], images: Sequence[Image], batch: int
-) -> Iterator[list[tuple[Image, Pixels | str]]]:
-    """Batches of images with what ``read`` makes of them, the next batch being read while one is used."""
-    waiting = None
-    for part in [*_chunks(images, batch), None]:
-        reading = None if part is None else (part, [pool.submit(read, image) for image in part])
-        if waiting is not None:
-            yield [(image, future.result()) for image, future in zip(*waiting, strict=True)]
-        waiting = reading
-
-
-def _chunks(images: Sequence[Image], size: int) -> Iterator[list[Image]]:
-    remaining = iter(images)
-    while part := list(islice(remaining, size)):
-        yield part
-
-
-def _progress(dataset: Dataset, todo: Sequence[Image], what: str) -> tqdm:
-    """Rate and time left, on a terminal."""
-    total = len(dataset.images)
-    return tqdm(total=total, initial=total - len(todo), desc=what, unit=" images", disable=None)
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    for name, array in arrays.items():
-        check_features(path, array, (GRID_CELLS, None) if name == "features" else (None, None))
-    with atomic_file(path) as partial, partial.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-def _tell(corrupt: dict[Image, str], dataset: Dataset, folder: Path, skip: bool) -> None:
-    """List the photographs that cannot be read; UserError unless the role is to do without them."""
-    listed = folder / SKIPPED
-    if not corrupt:
-        listed.unlink(missing_ok=True)
-        return
-    for image, problem in corrupt.items():
-        print(f"corrupt: {dataset.file(image)}: {problem}", file=sys.stderr)
-    names = f"{len(corrupt):,} of {len(dataset.images):,} photographs cannot be read"
-    if not skip:
-        remedy = "replace them and run it again, which makes only theirs; or go on without them: --skip-corrupt"
-        raise UserError(dataset.image_root, f"{names}, listed above; the features of all others are written", remedy)
-    entries = [{"id": image.id, "file": image.path, "problem": problem} for image, problem in corrupt.items()]
-    atomic_write_json(listed, {"images": entries})
-    print(f"{names}; {listed} leaves them out of the data set", file=sys.stderr)

@@ -6,21 +6,21 @@ import argparse
 
 import torch
 
-from rdt import chain
-from rdt.io import atomic_write_text
-from rdt.report.page import render
-from rdt.stages import open_stage, stage_arguments
+from rdt.commands.arguments import experiment_argument, open_workspace
+from rdt.files import atomic_write_text
+from rdt.provenance import steps
+from rdt.report.page import report_page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``rdt report``."""
-    stage_arguments(parser)
+    experiment_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the page, and print where it is."""
-    stage = open_stage(args)
-    torch.set_num_threads(stage.experiment.training.threads)  # as in training, so that captions come out the same
-    with stage.make(chain.report(stage.plan, stage.paths)):
-        atomic_write_text(stage.paths.report, render(stage))
-    print(f"Report: {stage.paths.report}")
+    workspace = open_workspace(args)
+    torch.set_num_threads(workspace.experiment.training.threads)  # as in training, so that captions come out the same
+    with workspace.make(steps.report(workspace.plan, workspace.paths)):
+        atomic_write_text(workspace.paths.report, report_page(workspace))
+    print(f"Report: {workspace.paths.report}")

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import argparse
 
-from rdt import chain
-from rdt.config import ROLES
+from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.data.scenes.build import build_scenes
-from rdt.stages import open_stage, stage_arguments
+from rdt.experiment.settings import ROLES
+from rdt.provenance import steps
 
 SEED = 0  # the scenes are data: one set for all seeds of a training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``rdt scenes``."""
-    stage_arguments(parser)
+    experiment_argument(parser)
     parser.add_argument("--role", required=True, choices=ROLES)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the role's images and annotations."""
-    stage = open_stage(args)
-    step = chain.scenes(stage.experiment, stage.paths, args.role)
-    with stage.make(step, role=args.role, seed=SEED):
-        build_scenes(step.target, args.role, stage.experiment.data[args.role], SEED)
+    workspace = open_workspace(args)
+    step = steps.scenes(workspace.experiment, workspace.paths, args.role)
+    with workspace.make(step, role=args.role, seed=SEED):
+        build_scenes(step.target, args.role, workspace.experiment.data[args.role], SEED)

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import argparse
 
-from rdt.chain import Step
-from rdt.io import atomic_write_text
+from rdt.commands.study import open_study, study_arguments
+from rdt.files import atomic_write_text
+from rdt.provenance.steps import Step
 from rdt.studies.export import best_text, best_trial, trials_csv
 from rdt.studies.plots import write_plots
-from rdt.studies.stage import open_study, study_arguments
-from rdt.studies.storage import load
+from rdt.studies.storage import open_stored
 
 add_arguments = study_arguments
 
 
 def run(args: argparse.Namespace) -> None:
     """Write ``trials.csv``, ``best.yaml`` and the plots."""
-    stage = open_study(args)
-    opened = load(stage.study, stage.folder, stage.name, stage.experiment.training.xe_epochs)
-    best, folder = best_trial(stage, opened), stage.report
+    workspace = open_study(args)
+    opened = open_stored(workspace.study, workspace.folder, workspace.name, workspace.experiment.training.xe_epochs)
+    best, folder = best_trial(workspace, opened), workspace.report
     table, setting = folder / "trials.csv", folder / "best.yaml"
-    atomic_write_text(table, trials_csv(stage, opened))
-    atomic_write_text(setting, best_text(stage, best, setting))
-    files = (table, setting, *write_plots(stage.study, opened, folder))
-    step = Step("study-export", table, __name__, {}, {"study": stage.folder / "study.json"}, files)
-    with stage.make(step) as job:
+    atomic_write_text(table, trials_csv(workspace, opened))
+    atomic_write_text(setting, best_text(workspace, best, setting))
+    files = (table, setting, *write_plots(workspace.study, opened, folder))
+    step = Step("study-export", table, __name__, {}, {"study": workspace.folder / "study.json"}, files)
+    with workspace.make(step) as job:
         job.metrics(
-            {f"best/val/{name}": value for name, value in zip(stage.study.objectives, best.values, strict=True)}
+            {f"best/val/{name}": value for name, value in zip(workspace.study.objectives, best.values, strict=True)}
         )
         for path in files:
             job.artifact(path)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from rdt.chain import Step
-from rdt.io import atomic_write_json
-from rdt.studies.stage import INIT, open_study, study_arguments
+from rdt.commands.study import open_study, study_arguments
+from rdt.files import atomic_write_json
+from rdt.provenance.steps import Step
 from rdt.studies.storage import create
+from rdt.studies.workspace import INIT
 
 add_arguments = study_arguments
 
 
 def run(args: argparse.Namespace) -> None:
     """Create the study, or find that the one that is there is the same; ``study.json`` says what it is."""
-    stage = open_study(args)
-    identity = stage.identity()
-    create(stage.study, stage.folder, stage.name, identity)
-    path = stage.folder / "study.json"
-    with stage.make(Step(INIT, path, __name__, identity, stage.input_files())):
-        atomic_write_json(path, {"study": stage.name, "trials": stage.study.trials, **identity})
+    workspace = open_study(args)
+    identity = workspace.identity()
+    create(workspace.study, workspace.folder, workspace.name, identity)
+    path = workspace.folder / "study.json"
+    with workspace.make(Step(INIT, path, __name__, identity, workspace.input_files())):
+        atomic_write_json(path, {"study": workspace.name, "trials": workspace.study.trials, **identity})

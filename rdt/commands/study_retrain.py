@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from rdt.commands.study import open_study, study_arguments
 from rdt.errors import UserError
-from rdt.io import atomic_write_json
+from rdt.files import atomic_write_json
 from rdt.studies.comparison import retrain
 from rdt.studies.file import SETTINGS
-from rdt.studies.stage import open_study, study_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and caption; ``compared/SETTING-sN.json`` names the network."""
-    stage = open_study(args)
-    if args.seed not in stage.study.retrain_seeds:
-        known = ", ".join(map(str, stage.study.retrain_seeds))
+    workspace = open_study(args)
+    if args.seed not in workspace.study.retrain_seeds:
+        known = ", ".join(map(str, workspace.study.retrain_seeds))
         raise UserError("--seed", f"{args.seed} is not a seed of the comparison", f"choose one of {known}")
-    alone = retrain(stage, args.setting, args.seed)
-    path = stage.folder / "compared" / f"{args.setting}-s{args.seed}.json"
+    alone = retrain(workspace, args.setting, args.seed)
+    path = workspace.folder / "compared" / f"{args.setting}-s{args.seed}.json"
     atomic_write_json(path, {"run": alone.network.id, **alone.values})

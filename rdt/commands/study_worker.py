@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 
-from rdt.io import atomic_write_json
+from rdt.commands.study import open_study, study_arguments
+from rdt.files import atomic_write_json
 from rdt.studies.queue import Queue
-from rdt.studies.stage import open_study, study_arguments
-from rdt.studies.storage import load
+from rdt.studies.storage import open_stored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run trials; ``workers/N.json`` says which, when all of the study's have ended."""
-    stage = open_study(args)
-    opened = load(stage.study, stage.folder, stage.name, stage.experiment.training.xe_epochs)
-    queue, mine = Queue(stage.study, opened, stage.folder), []
+    workspace = open_study(args)
+    opened = open_stored(workspace.study, workspace.folder, workspace.name, workspace.experiment.training.xe_epochs)
+    queue, mine = Queue(workspace.study, opened, workspace.folder), []
     while True:
         with queue.claim() as trial:
             if trial is None:
@@ -32,6 +32,6 @@ def run(args: argparse.Namespace) -> None:
             from rdt.studies.trial import run_trial  # and torch, which a worker of a finished study does without
 
             trial.set_user_attr("worker", args.worker)
-            print(run_trial(stage, opened, trial), flush=True)
+            print(run_trial(workspace, opened, trial), flush=True)
             mine.append(trial.number)
-    atomic_write_json(stage.folder / "workers" / f"{args.worker}.json", {"trials": mine})
+    atomic_write_json(workspace.folder / "workers" / f"{args.worker}.json", {"trials": mine})

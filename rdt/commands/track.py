@@ -7,10 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.errors import UserError
-from rdt.paths import Paths
-from rdt.stages import Stage, open_stage, stage_arguments
-from rdt.tracking import flush_pending, masked, store_uri
+from rdt.experiment.paths import Paths
+from rdt.tracking.record import flush_pending
+from rdt.tracking.spool import masked, store_uri
+from rdt.workspace import Workspace
 
 HOST, PORT = "127.0.0.1", 5000
 PAGE = "#/experiments?workflowType=machine_learning"  # MLflow shows its pages about language models otherwise
@@ -19,32 +21,32 @@ PAGE = "#/experiments?workflowType=machine_learning"  # MLflow shows its pages a
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = "set up the database, send what waits, or show it all in the browser"
     parser.add_argument("action", choices=("init", "flush", "ui"), help=actions)
-    stage_arguments(parser)
+    experiment_argument(parser)
     parser.add_argument("--host", default=HOST, help=f"where ui listens (default: {HOST}, this machine alone)")
     parser.add_argument("--port", type=int, default=PORT, help=f"where ui listens (default: {PORT})")
 
 
 def run(args: argparse.Namespace) -> None:
     """A server that is away is no error: records wait on disk until a later call can send them."""
-    stage = open_stage(args)
+    workspace = open_workspace(args)
     if args.action == "init":
-        _initialise(stage)
+        _initialise(workspace)
     elif args.action == "flush":
-        left = flush_pending(stage.paths)
-        print(f"Records of {left} jobs wait for MLflow" if left else f"Runs: {where_to_look(stage.paths)}")
+        left = flush_pending(workspace.paths)
+        print(f"Records of {left} jobs wait for MLflow" if left else f"Runs: {where_to_look(workspace.paths)}")
     else:
-        _show(stage.paths, args.host, args.port)
+        _show(workspace.paths, args.host, args.port)
 
 
-def _initialise(stage: Stage) -> None:
-    from rdt.tracking_sender import initialise
+def _initialise(workspace: Workspace) -> None:
+    from rdt.tracking.sender import initialise
 
     try:
-        print(initialise(stage.paths, stage.tracked_experiments()))
+        print(initialise(workspace.paths, workspace.tracked_experiments()))
     except Exception as error:  # MLflow, its server and its database raise many kinds
         problem = f"MLflow cannot be set up: {str(error).splitlines()[0]}"
         remedy = "correct MLFLOW_TRACKING_URI, or unset it for the embedded database"
-        raise UserError(masked(store_uri(stage.paths)), problem, remedy) from error
+        raise UserError(masked(store_uri(workspace.paths)), problem, remedy) from error
 
 
 def _show(paths: Paths, host: str, port: int) -> None:

@@ -8,22 +8,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rdt import chain
-from rdt.cells import find_cell
-from rdt.config import Role
+from rdt.commands.arguments import experiment_option, open_workspace
 from rdt.data.dataset import Image, load_role
+from rdt.data.published import CHECKSUMS, PUBLISHED, read_checksums
 from rdt.data.vocabulary import Vocabulary
-from rdt.io import read_json
-from rdt.links import BrokenLinkError, Walk
-from rdt.measurements import look_up
+from rdt.digests import file_digest
+from rdt.experiment.plan import Cell, find_cell
+from rdt.experiment.settings import Role
+from rdt.files import read_json
 from rdt.metrics.corpus import Scorer
-from rdt.metrics.statistics import METRICS
-from rdt.plan import Cell
-from rdt.provenance import file_digest
-from rdt.published import CHECKSUMS, PUBLISHED, read_checksums
-from rdt.recompute import CHEAP, Recomputer, check_table, networks
-from rdt.scoring import Targets
-from rdt.stages import Stage, experiment_option, open_stage
+from rdt.metrics.names import METRICS
+from rdt.provenance import steps
+from rdt.provenance.links import BrokenLinkError, Walk
+from rdt.scoring.measurements import look_up
+from rdt.scoring.recompute import CHEAP, Recomputer, caption_sets, check_table
+from rdt.scoring.references import Targets
+from rdt.workspace import Workspace
 
 EPILOG = """\
 A cell is table/row/column as in the tables' CSV, for instance 'II/RDT◇/xe/C'. Without one, all cells are verified;
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Verify, and print what was verified."""
-    stage = open_stage(args)
-    cells = [find_cell(stage.plan, args.cell)] if args.cell else list(stage.plan.cells)
+    workspace = open_workspace(args)
+    cells = [find_cell(workspace.plan, args.cell)] if args.cell else list(workspace.plan.cells)
     metrics = frozenset({cells[0].metric} if args.cell else CHEAP)
     check_published({cell.table for cell in cells})
     measured = [cell for cell in cells if cell.runs]
@@ -52,39 +52,39 @@ def run(args: argparse.Namespace) -> None:
         cell = cells[0]
         print(f"{args.cell}: {cell.reason or f'quoted from {PUBLISHED.name}/table_{cell.table}.csv, as recorded'}")
         return
-    walk = follow(stage, measured, everything=not args.cell)
+    walk = follow(workspace, measured, everything=not args.cell)
     for table in dict.fromkeys(cell.table for cell in cells):
-        check_table(stage.plan, stage.paths, table, [cell for cell in cells if cell.table == table])
-    count, left = recompute(stage, measured, metrics)
+        check_table(workspace.plan, workspace.paths, table, [cell for cell in cells if cell.table == table])
+    count, left = recompute(workspace, measured, metrics)
     if args.cell and not count:
-        left |= lacking(stage, cells[0])
-    print(report(args.cell, measured, walk, count, left))
+        left |= why_empty(workspace, cells[0])
+    print(print_walk(args.cell, measured, walk, count, left))
 
 
 def check_published(tables: set[str]) -> None:
     """Check the paper's numbers against their recorded digests."""
     recorded = read_checksums()
     for table in sorted(tables):
-        path = chain.named(PUBLISHED / f"table_{table}.csv")
+        path = steps.named(PUBLISHED / f"table_{table}.csv")
         if file_digest(path) != recorded.get(path.name):
             problem = f"is not the transcription of the paper that {CHECKSUMS} records"
             raise BrokenLinkError(path, problem, "restore it, for instance with `git checkout`")
 
 
-def follow(stage: Stage, cells: Sequence[Cell], everything: bool) -> Walk:
+def follow(workspace: Workspace, cells: Sequence[Cell], everything: bool) -> Walk:
     """Follow the links from the tables and the claims down, all of them or those behind ``cells``."""
-    targets = [stage.paths.tables, *([stage.paths.claims] if everything else [])]
-    wanted = (lambda target, name: True) if everything else _behind(stage, cells)
+    targets = [workspace.paths.tables, *([workspace.paths.claims] if everything else [])]
+    wanted = (lambda target, name: True) if everything else _matters(workspace, cells)
     with tqdm(desc="read", unit=" files", disable=None, leave=False) as progress:
-        walk = Walk((stage.paths.root, stage.paths.reports), wanted, seen=lambda path: progress.update())
+        walk = Walk((workspace.paths.root, workspace.paths.reports), wanted, seen=lambda path: progress.update())
         for target in targets:
             walk.follow(target)
     return walk
 
 
-def _behind(stage: Stage, cells: Sequence[Cell]) -> Callable[[Path, str], bool]:
+def _matters(workspace: Workspace, cells: Sequence[Cell]) -> Callable[[Path, str], bool]:
     """Which inputs of the tables and of the scores matter to ``cells``: not other tables, splits and networks."""
-    paths = stage.paths
+    paths = workspace.paths
     own = {f"{run}/{cell.stage}" for cell in cells for run in cell.runs}
     own |= {f"scores/{cell.role}-{cell.split}" for cell in cells} | {f"published/{cell.table}" for cell in cells}
     mixed = {paths.tables, *(paths.score_set(cell.role, cell.split) for cell in cells)}
@@ -96,40 +96,40 @@ def _behind(stage: Stage, cells: Sequence[Cell]) -> Callable[[Path, str], bool]:
     return wanted
 
 
-def recompute(stage: Stage, cells: Sequence[Cell], metrics: frozenset[str]) -> tuple[int, dict[str, str]]:
+def recompute(workspace: Workspace, cells: Sequence[Cell], metrics: frozenset[str]) -> tuple[int, dict[str, str]]:
     """Compute the scores behind ``cells`` again from the captions, without any kept answer.
 
     Returns how many numbers that were, and the metrics that were left out with the reason.
     """
-    found = networks(cells)
+    found = caption_sets(cells)
     count = 0
     with Scorer() as scorer:
         unknown = scorer.not_run([name for name in METRICS if name in metrics])
         for role, split in dict.fromkeys((network.role, network.split) for network in found):
-            again = Recomputer(stage.paths, Targets(role, split, _images(stage, role, split)), scorer)
+            again = Recomputer(workspace.paths, Targets(role, split, _images_of(workspace, role, split)), scorer)
             for network, its_cells in found.items():
                 if (network.role, network.split) == (role, split):
-                    words = Vocabulary.load(stage.paths.vocabulary(stage.plan.runs[network.run].role))
+                    words = Vocabulary.load(workspace.paths.vocabulary(workspace.plan.runs[network.run].role))
                     count += again.check(network, its_cells, metrics - unknown.keys(), words)
     asked = {cell.metric for cell in cells}
     left = {name: "known by digest only; name a cell to compute it" for name in sorted(asked - metrics)}
     return count, left | unknown
 
 
-def lacking(stage: Stage, cell: Cell) -> dict[str, str]:
+def why_empty(workspace: Workspace, cell: Cell) -> dict[str, str]:
     """Why a cell has no number, by its metric; empty if it has one."""
-    documents = [read_json(stage.paths.scores(run, cell.stage, cell.role, cell.split)) for run in cell.runs]
+    documents = [read_json(workspace.paths.scores(run, cell.stage, cell.role, cell.split)) for run in cell.runs]
     reasons = [value for document in documents if isinstance(value := look_up(cell, document), str)]
     return {cell.metric: reasons[0]} if reasons else {}
 
 
-def _images(stage: Stage, role: Role, split: str) -> tuple[Image, ...]:
-    experiment = stage.experiment
-    scenes, root = stage.paths.scenes(role), Path(experiment.data_root)
+def _images_of(workspace: Workspace, role: Role, split: str) -> tuple[Image, ...]:
+    experiment = workspace.experiment
+    scenes, root = workspace.paths.scenes(role), Path(experiment.data_root)
     return load_role(role, experiment.data[role], scenes, root).split(split)
 
 
-def report(name: str | None, cells: Sequence[Cell], walk: Walk, count: int, left: dict[str, str]) -> str:
+def print_walk(name: str | None, cells: Sequence[Cell], walk: Walk, count: int, left: dict[str, str]) -> str:
     """What is printed when nothing is broken."""
     tables = ", ".join(dict.fromkeys(cell.table for cell in cells))
     what = name or f"the measured cells of Tables {tables}: {len(cells):,}"

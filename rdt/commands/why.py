@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rdt.cells import cells_by_name
-from rdt.chain import Chain, Step
-from rdt.stages import Stage, experiment_option, open_stage
-from rdt.staleness import Stale, find_step, stale
+from rdt.commands.arguments import experiment_option, open_workspace
+from rdt.experiment.plan import cells_by_name
+from rdt.provenance.staleness import Stale, find_step, stale
+from rdt.provenance.steps import Chain, Step
+from rdt.workspace import Workspace
 
 SHOWN = 3  # outputs that are named for one reason
 EPILOG = """\
@@ -29,14 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what is stale behind the target, and why."""
-    stage = open_stage(args)
-    chain = Chain(stage.plan, stage.paths)
-    print("\n".join(explanation(args.target, stale(chain, steps_behind(stage, chain, args.target)))))
+    workspace = open_workspace(args)
+    chain = Chain(workspace.plan, workspace.paths)
+    print("\n".join(explanation(args.target, stale(chain, steps_behind(workspace, chain, args.target)))))
 
 
-def steps_behind(stage: Stage, chain: Chain, target: str) -> list[Step]:
+def steps_behind(workspace: Workspace, chain: Chain, target: str) -> list[Step]:
     """Everything that a target depends on, inputs first; of a cell only its own networks."""
-    paths, cell = stage.paths, cells_by_name(stage.plan).get(target)
+    paths, cell = workspace.paths, cells_by_name(workspace.plan).get(target)
     if cell is None:
         return chain.behind(find_step(chain, Path(target), paths))
     captions = [chain.maker(paths.captions(run, cell.stage, "", "").parent) for run in cell.runs]

@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image as Picture
 
-from rdt.config import Data, Role
 from rdt.errors import UserError
-from rdt.io import read_json
+from rdt.experiment.settings import Data, Role
+from rdt.files import read_json
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")
 SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}  # ours -> Karpathy's
@@ -103,7 +103,7 @@ def load_karpathy(annotations: Path, image_root: Path, name: str, pixels: bool =
     ``UserError`` for a file, an image or a split that cannot be used and, if ``pixels`` are to be read,
     for a missing ``image_root``.
     """
-    document = _read(annotations)
+    document = _read_entries(annotations)
     images = tuple(_karpathy_image(annotations, n, entry) for n, entry in enumerate(document["images"]))
     dataset = Dataset(name, images, image_root)
     _check_ids(annotations, images)
@@ -121,7 +121,7 @@ def load_nocaps(annotations: Path, image_root: Path, name: str, pixels: bool = T
 
     All images are in the split ``test``. Raises ``UserError`` as :func:`load_karpathy` does.
     """
-    document = _read(annotations)
+    document = _read_entries(annotations)
     sentences = document.get("annotations")
     if not isinstance(sentences, list):
         raise UserError(annotations, "has no list 'annotations'", "give nocaps' validation captions")
@@ -166,7 +166,7 @@ def check_images(dataset: Dataset) -> None:
         open_image(dataset.file(image))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_entries(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise UserError(path, "is a folder, expected a JSON file", "correct the path of the annotations")
     document = read_json(path)

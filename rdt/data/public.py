@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from rdt.config import Data
+from rdt.experiment.settings import Data
 
 KARPATHY = (
     "curl -LO https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"

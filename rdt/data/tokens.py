@@ -27,3 +27,9 @@ def valid_mask(rows: Rows) -> Rows:
     """Boolean of the shape of ``rows`` (..., L): True up to and including the first 0, everywhere if there is none."""
     ends = rows == 0
     return ends.cumsum(-1) <= ends
+
+
+def sentence(row: np.ndarray) -> list[int]:
+    """Word ids of a token row up to and including the first end token: what the reward sees."""
+    ends = np.flatnonzero(row == 0)
+    return row[: ends[0] + 1].tolist() if len(ends) else row.tolist()

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from rdt.errors import UserError
-from rdt.io import atomic_write_json, read_json
+from rdt.files import atomic_write_json, read_json
 
 END = "."  # id 0: begin, end and padding at once
 UNKNOWN = "UNK"  # the last id

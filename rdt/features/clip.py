@@ -63,7 +63,7 @@ def centred(picture: Picture.Image, size: int) -> np.ndarray:
     return np.asarray(picture.resize((width, height), Picture.Resampling.BICUBIC))[top:, left:][:size, :size]
 
 
-def as_input(pixels: Tensor) -> Tensor:
+def clip_input(pixels: Tensor) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) float32, normalised as CLIP was trained."""
     mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (MEAN, STD))
     return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
@@ -94,7 +94,7 @@ def caption_vectors(model: nn.Module, clip: Clip, captions: Sequence[str]) -> Te
     return model.encode_text(ids.to(next(model.parameters()).device))
 
 
-def load(clip: Clip, weights: Path) -> nn.Module:
+def load_clip(clip: Clip, weights: Path) -> nn.Module:
     """The model with the weights of a file, in evaluation mode. Raises UserError where they are not its weights."""
     state = read_weights(weights)
     model = blank(clip)

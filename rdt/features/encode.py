@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from rdt.data.dataset import Dataset, Image, open_image
 from rdt.data.vocabulary import Vocabulary
+from rdt.experiment.settings import EncoderSettings
+from rdt.features.store import StoreWriter
 from rdt.features.two_tower import TEXT_LENGTH, TwoTower
-from rdt.weights import load_weights
+from rdt.model.weights import load_weights
 
 
 def read_images(dataset: Dataset, images: Sequence[Image], size: int) -> Tensor:
@@ -30,7 +32,7 @@ def caption_ids(captions: Sequence[Sequence[str]], vocabulary: Vocabulary) -> Te
     return torch.from_numpy(ids)
 
 
-def as_input(pixels: Tensor) -> Tensor:
+def tower_input(pixels: Tensor) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 in [0, 1], channels last in memory."""
     return pixels.permute(0, 3, 1, 2).float().div(255)
 
@@ -39,7 +41,7 @@ def as_input(pixels: Tensor) -> Tensor:
 def encode_images(model: TwoTower, pixels: Tensor, batch: int = 128) -> tuple[Tensor, Tensor]:
     """Pixels (n, S, S, 3) -> grid (n, 49, D) and global (n, E)."""
     outputs = [
-        model.image(as_input(part).contiguous(memory_format=torch.channels_last)) for part in pixels.split(batch)
+        model.image(tower_input(part).contiguous(memory_format=torch.channels_last)) for part in pixels.split(batch)
     ]
     return torch.cat([grid for grid, _ in outputs]), torch.cat([image for _, image in outputs])
 
@@ -64,3 +66,21 @@ def load_encoder(folder: Path, vocabulary: Vocabulary, width: int) -> TwoTower:
     model = TwoTower(vocabulary.size, width).to(memory_format=torch.channels_last)
     load_weights(folder / "model.safetensors", model)
     return model.eval()
+
+
+IMAGES_AT_ONCE = 512
+
+
+def encode(dataset: Dataset, folder: Path, model: TwoTower, vocabulary: Vocabulary, encoder: EncoderSettings) -> None:
+    """Write the features of every image and caption of ``dataset`` into ``folder``."""
+    images = dataset.images
+    owners = [image.id for image in images for _ in image.captions]
+    writer = StoreWriter(folder, [image.id for image in images], owners, encoder.width, encoder.width)
+    for first in range(0, len(images), IMAGES_AT_ONCE):
+        part = images[first : first + IMAGES_AT_ONCE]
+        grid, image = encode_images(model, read_images(dataset, part, encoder.image_size))
+        writer.grid[first : first + len(part)] = grid.numpy()
+        writer.global_[first : first + len(part)] = image.numpy()
+    captions = [caption.tokens for image in images for caption in image.captions]
+    writer.caption_global[:] = encode_captions(model, caption_ids(captions, vocabulary)).numpy()
+    writer.flush()

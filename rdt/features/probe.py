@@ -6,20 +6,14 @@ reads each attribute of the object in a cell from that cell's features.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rdt import chain
 from rdt.data.dataset import Image
 from rdt.features.encode import recall
 from rdt.features.store import FeatureStore
-from rdt.inputs import open_dataset
-from rdt.io import atomic_write_json
-from rdt.stages import open_stage, stage_arguments
 
 ATTRIBUTES = ("kind", "color", "texture", "size")
 RIDGE = 1e-2  # relative to the mean variance of a feature
@@ -69,28 +63,3 @@ def test_recall(store: FeatureStore, images: tuple[Image, ...]) -> dict[str, flo
     first = np.cumsum([0, *(len(part) for part in vectors)])
     queries = torch.from_numpy(store.global_[store.rows_of([image.id for image in images])])
     return recall(queries, torch.from_numpy(np.concatenate(vectors)), first)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``rdt probe``."""
-    stage_arguments(parser)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Write ``probe.json`` beside the encoder."""
-    stage = open_stage(args)
-    step = chain.probe(stage.experiment, stage.paths)
-    with stage.make(step) as job:
-        dataset = open_dataset(stage.experiment, stage.paths, "primary")
-        store = FeatureStore.open(stage.paths.features("primary"))
-        with np.load(stage.paths.scenes("primary") / "layout.npz", allow_pickle=False) as arrays:
-            layout = dict(arrays)
-        split = {name: [image.id for image in dataset.split(name)] for name in ("train", "test")}
-        report = {
-            "recall": test_recall(store, dataset.split("test")),
-            "images": len(split["test"]),
-            "cells": probe_cells(store, layout, split["train"], split["test"]),
-        }
-        atomic_write_json(step.target, report)
-        job.metrics({f"recall@{k}": report["recall"][f"recall@{k}"] for k in (1, 5, 10)})
-        job.metrics({f"probe/{name}": value["probe"] for name, value in report["cells"].items()})

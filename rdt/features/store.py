@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +11,11 @@ from typing import BinaryIO
 import numpy as np
 
 from rdt.errors import UserError
+from rdt.files import UNREADABLE
 
 GRID_CELLS = 49
 ARRAYS = ("image_ids", "grid", "global", "caption_image", "caption_global")
 QUERY = "query"  # the array that a store has besides where images have vectors of their own for retrieval
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)  # what numpy raises
 
 
 @dataclass(frozen=True)
@@ -108,21 +105,6 @@ class FeatureStore:
     def _caption_order(self) -> tuple[np.ndarray, np.ndarray]:
         order = np.argsort(self.caption_image, kind="stable")
         return np.asarray(self.caption_image)[order], order
-
-
-def read_arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarray]:
-    """The arrays ``names`` of an ``.npz`` file; UserError when it is missing, damaged or lacks one."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = next((name for name in names if name not in arrays), None)
-            content = {name: arrays[name] for name in names if name != missing}
-    except FileNotFoundError:
-        raise UserError(path, "the file does not exist", remedy) from None
-    except UNREADABLE as error:
-        raise UserError(path, f"not a readable .npz file ({error})", remedy) from error
-    if missing is not None:
-        raise UserError(path, f"no array '{missing}', expected {', '.join(names)}", remedy)
-    return content
 
 
 def check_features(

@@ -18,15 +18,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rdt.data.coco import ImageId, matched, references_by_image, results_by_image
 from rdt.errors import UserError
-from rdt.metrics import spice, spice_dp
 from rdt.metrics.bleu import bleu_counts, bleu_values
 from rdt.metrics.ciderd import CiderD
-from rdt.metrics.coco import ImageId, matched, references_by_image, results_by_image
 from rdt.metrics.meteor import Meteor, MeteorScores
+from rdt.metrics.names import BLEU, METRICS
 from rdt.metrics.ngrams import count_ngrams
 from rdt.metrics.rouge import rouge_l
-from rdt.metrics.statistics import BLEU, METRICS, Statistics
+from rdt.metrics.spice import dependency, original
+from rdt.metrics.statistics import Statistics
 from rdt.metrics.tokenizer import Tokenizer
 
 SpiceScore = Callable[[Sequence[str], Sequence[Sequence[str]]], np.ndarray]
@@ -111,12 +112,12 @@ class Scorer:
     def _spice(self) -> tuple[str | None, SpiceScore | None, str]:
         """Name and function of the original where it runs, else of SPICE-dp; else why there is neither."""
         cache = self._cache / "spice" if self._cache else None
-        lacking = spice.available()
+        lacking = original.available()
         if lacking is None:
-            return spice.NAME, partial(spice.score, cache=cache), ""
-        if spice_dp.available() is None:
-            return spice_dp.NAME, spice_dp.SpiceDp(cache).score, ""
-        return None, None, f"{spice.NAME} {lacking}, {spice_dp.NAME} {spice_dp.available()}"
+            return original.NAME, partial(original.spice, cache=cache), ""
+        if dependency.lack_of_parser() is None:
+            return dependency.NAME, dependency.SpiceDp(cache).score, ""
+        return None, None, f"{original.NAME} {lacking}, {dependency.NAME} {dependency.lack_of_parser()}"
 
     def tokenise(self, documents: Iterable[Sequence[str]]) -> None:
         """Tokenise many documents at once: all captions of a system, or all references, in order of images."""

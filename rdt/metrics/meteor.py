@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rdt.errors import UserError
-from rdt.io import atomic_write_bytes
+from rdt.files import atomic_write_bytes
 from rdt.metrics.java import JARS, JavaProgram
 
 _OPTIONS = ("-Xmx2g", "-XX:+UseSerialGC", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm")

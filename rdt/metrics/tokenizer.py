@@ -54,7 +54,7 @@ class Tokenizer:
 
     def _add(self, keys: Iterable[_Key]) -> None:
         new = list(dict.fromkeys(key for key in keys if key not in self._tokens))
-        self._tokens |= zip(new, _run(new), strict=True)
+        self._tokens |= zip(new, _tokens_of(new), strict=True)
 
 
 def one_line(text: str) -> str:
@@ -73,7 +73,7 @@ def _following(lines: Sequence[str], i: int) -> str:
     return "\n".join([*lines[i + 1 :], _SENTINEL] if end is None else lines[i + 1 : end + 1])
 
 
-def _run(keys: Sequence[_Key]) -> list[str]:
+def _tokens_of(keys: Sequence[_Key]) -> list[str]:
     """Tokens of each text, from one call of the program."""
     if not keys:
         return []

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rdt.config import Method, Model
-from rdt.diffusion import codebook
+from rdt.diffusion.bits import codebook
+from rdt.experiment.settings import Method, ModelSettings
 from rdt.model.blocks import KeyValue, SelfBlock, SentenceBlock
 from rdt.model.visual import VisualEncoder
 
@@ -91,7 +91,7 @@ class Captioner(nn.Module):
 
     def __init__(
         self,
-        sizes: Model,
+        sizes: ModelSettings,
         method: Method,
         vocab_size: int,
         grid_dim: int,

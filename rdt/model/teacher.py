@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from rdt.config import Method, Model
+from rdt.experiment.settings import Method, ModelSettings
 from rdt.model.blocks import KeyValue, SentenceBlock, grow
 from rdt.model.visual import VisualEncoder
 
@@ -20,7 +20,7 @@ Visual = tuple[KeyValue, ...]
 class Teacher(nn.Module):
     """p(word | words before it, image); token rows are (n, L), ended by id 0, which also begins them."""
 
-    def __init__(self, sizes: Model, method: Method, vocab_size: int, grid_dim: int, global_dim: int) -> None:
+    def __init__(self, sizes: ModelSettings, method: Method, vocab_size: int, grid_dim: int, global_dim: int) -> None:
         super().__init__()
         self.length = method.length
         plain = replace(method, lambda_f=1.0, lambda_e=0.0)

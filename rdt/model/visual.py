@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rdt.config import Method, Model
+from rdt.experiment.settings import Method, ModelSettings
 from rdt.model.attention import RankingAttention
 from rdt.model.blocks import VisualBlock
 
@@ -21,7 +21,7 @@ class VisualEncoder(nn.Module):
     token, else 49.
     """
 
-    def __init__(self, sizes: Model, method: Method, grid_dim: int, global_dim: int) -> None:
+    def __init__(self, sizes: ModelSettings, method: Method, grid_dim: int, global_dim: int) -> None:
         super().__init__()
         self.grid = nn.Linear(grid_dim, sizes.dim)
         self.cls = nn.Linear(global_dim, sizes.dim) if method.cls else None
@@ -37,7 +37,7 @@ class VisualEncoder(nn.Module):
         )
 
     @staticmethod
-    def _attention(sizes: Model, method: Method) -> RankingAttention:
+    def _attention(sizes: ModelSettings, method: Method) -> RankingAttention:
         return RankingAttention(
             sizes.dim,
             sizes.heads,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rdt.plan import is_measured
+from rdt.experiment.plan import is_measured
 from rdt.report.figures import Point
-from rdt.tables import Table, Value
+from rdt.tables.table import Table, Value
 
 METRIC = "C"
 SHORTEST = 3  # rows that make a curve
@@ -60,16 +60,16 @@ def sweeps(table: Table, definition: Mapping[str, Any]) -> list[Sweep]:
         fixed, rows = max(groups.items(), key=lambda group: len(group[1]))
         if len(rows) >= SHORTEST:
             rows.sort(key=lambda row: settings[row][key])
-            points = tuple(_point(values[row], reference, _shown(key, settings[row][key])) for row in rows)
+            points = tuple(_point(values[row], reference, _setting_text(key, settings[row][key])) for row in rows)
             found.append(Sweep(table.name, key, fixed, points))
     return found
 
 
 def _named(key: str, value: float) -> str:
-    return f"{TITLES.get(key, key).partition(',')[0]} = {_shown(key, value)}"
+    return f"{TITLES.get(key, key).partition(',')[0]} = {_setting_text(key, value)}"
 
 
-def _shown(key: str, value: float) -> str:
+def _setting_text(key: str, value: float) -> str:
     return "none" if value == NO_LIMIT.get(key) else f"{value:g}"
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from rdt.data.dataset import Image, tokenize
-from rdt.metrics.statistics import TWINS_COLUMN
-from rdt.report.networks import CIDER, Cast, Gallery, Network
+from rdt.metrics.names import TWINS_COLUMN
+from rdt.report.gallery import CIDER, Cast, Gallery, ShownNetwork
 
 EXAMPLES = 6  # images of Fig. 5(a)
 SHOWN_REFERENCES = 3  # as many as in the paper's figure
@@ -60,7 +60,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TwinOutcome:
     """Pairs of twins by who tells them apart; ``pair`` is the first of them in the order of the data."""
 
     title: str
@@ -78,7 +78,7 @@ def mark(caption: str, others: Sequence[str], references: Sequence[str]) -> tupl
     )
 
 
-def chosen(gallery: Gallery, network: Network, count: int = EXAMPLES) -> tuple[Image, ...]:
+def shown_images(gallery: Gallery, network: ShownNetwork, count: int = EXAMPLES) -> tuple[Image, ...]:
     """Images at even distances in the order of a network's CIDEr-D, the best first, so that nobody picks them."""
     scores = gallery.scores(network)
     order = sorted(range(len(gallery.images)), key=lambda at: -scores[CIDER].iloc[at] if CIDER in scores else at)
@@ -86,7 +86,9 @@ def chosen(gallery: Gallery, network: Network, count: int = EXAMPLES) -> tuple[I
     return tuple(gallery.images[order[int((at + 0.5) * len(order) / count)]] for at in range(count))
 
 
-def example(gallery: Gallery, networks: Sequence[Network], image: Image, marked: Network | None = None) -> Example:
+def example(
+    gallery: Gallery, networks: Sequence[ShownNetwork], image: Image, marked: ShownNetwork | None = None
+) -> Example:
     """An image with its captions; in that of ``marked`` the words are marked that no other network has."""
     references = tuple(caption.raw for caption in image.captions)
     said = []
@@ -98,12 +100,12 @@ def example(gallery: Gallery, networks: Sequence[Network], image: Image, marked:
     return Example(image, references[:SHOWN_REFERENCES], tuple(said))
 
 
-def _cider(gallery: Gallery, network: Network, image: Image) -> float | None:
+def _cider(gallery: Gallery, network: ShownNetwork, image: Image) -> float | None:
     scores = gallery.scores(network)
     return float(scores[CIDER].loc[str(image.id)]) if CIDER in scores else None
 
 
-def novelty(gallery: Gallery, networks: Sequence[Network]) -> tuple[Novelty, ...]:
+def novelty(gallery: Gallery, networks: Sequence[ShownNetwork]) -> tuple[Novelty, ...]:
     """How many words of each network no other one has, over the whole test split."""
     found = []
     for network in networks:
@@ -119,7 +121,7 @@ def novelty(gallery: Gallery, networks: Sequence[Network]) -> tuple[Novelty, ...
     return tuple(found)
 
 
-def twins(gallery: Gallery, cast: Cast) -> tuple[Outcome, ...]:
+def twin_outcomes(gallery: Gallery, cast: Cast) -> tuple[TwinOutcome, ...]:
     """Pairs of the test split by who tells them apart; empty where no image has a twin."""
     scores = [gallery.scores(network) for network in (cast.base, cast.rdt)]
     if not all(TWINS_COLUMN in frame for frame in scores):
@@ -138,5 +140,5 @@ def twins(gallery: Gallery, cast: Cast) -> tuple[Outcome, ...]:
             first = gallery.by_id[ids[0]]
             both = (first, gallery.by_id[first.twin])
             pair = Pair(tuple(example(gallery, (cast.base, cast.rdt), image) for image in both))
-            outcomes.append(Outcome(title, len(ids), pair))
+            outcomes.append(TwinOutcome(title, len(ids), pair))
     return tuple(outcomes)

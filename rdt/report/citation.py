@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from rdt.provenance import ROOT
+from rdt.digests import ROOT
 
 FILE = ROOT / "CITATION.cff"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rdt.claims import Claim, Comparison, Judgement, Verdict
-from rdt.claims_page import advice, over, sentence, signed
-from rdt.config import Experiment
-from rdt.measurements import Difference
+from rdt.claims.claim import CellComparison, Claim, Judgement, Verdict
+from rdt.claims.page import advice, as_sentence, over, signed
+from rdt.experiment.settings import Experiment
+from rdt.scoring.measurements import Difference
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ClaimRow:
 
     claim: Claim
     verdict: Verdict
-    comparison: Comparison | None
+    comparison: CellComparison | None
     glyph: Glyph | None
     over: str
     reason: str
@@ -36,10 +36,10 @@ class ClaimRow:
 
 def claim_rows(judgements: list[Judgement], experiment: Experiment) -> list[ClaimRow]:
     """One row for each claim."""
-    return [_row(judgement, experiment) for judgement in judgements]
+    return [_claim_row(judgement, experiment) for judgement in judgements]
 
 
-def _row(judgement: Judgement, experiment: Experiment) -> ClaimRow:
+def _claim_row(judgement: Judgement, experiment: Experiment) -> ClaimRow:
     closest = judgement.closest
     return ClaimRow(
         claim=judgement.claim,
@@ -47,7 +47,7 @@ def _row(judgement: Judgement, experiment: Experiment) -> ClaimRow:
         comparison=closest,
         glyph=None if closest is None else glyph(closest.difference, closest.paper),
         over="" if closest is None else _over(judgement, experiment),
-        reason=sentence(judgement.reason) if judgement.reason else "",
+        reason=as_sentence(judgement.reason) if judgement.reason else "",
         advice=advice(judgement),
     )
 

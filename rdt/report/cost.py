@@ -12,16 +12,16 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from rdt.captioning import FIRST, Sampling, denoise_captions, teacher_captions
-from rdt.chain import Chain, Step, claims, tables
-from rdt.cost import cost, training_kind
-from rdt.cost_report import sizes_of
-from rdt.io import read_json
+from rdt.captioning.generate import FIRST, Sampling, denoise_captions, teacher_captions
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import Plan
+from rdt.files import read_json
 from rdt.model.teacher import Teacher
-from rdt.paths import Paths
-from rdt.plan import Plan
-from rdt.provenance import manifest_path
-from rdt.report.networks import ROLE, SPLIT, Gallery, Network
+from rdt.provenance.manifest import manifest_path
+from rdt.provenance.steps import Chain, Step, claims, tables
+from rdt.report.estimate import sizes_of
+from rdt.report.gallery import ROLE, SPLIT, Gallery, ShownNetwork
+from rdt.report.multiply_adds import cost, training_kind
 
 _NAMES = {"captions": "caption", "scenes": "render the scenes", "encoder": "train the encoder"}
 
@@ -35,12 +35,12 @@ class Record:
 
     @property
     def cpu_seconds(self) -> float | None:
-        return _number(self.benchmark.get("cpu_time"))
+        return _benchmark_number(self.benchmark.get("cpu_time"))
 
     @property
     def memory(self) -> float:
         """In MiB, with all of its processes if Snakemake looked."""
-        return _number(self.benchmark.get("max_rss")) or self.manifest["peak_memory_mb"]["self"]
+        return _benchmark_number(self.benchmark.get("max_rss")) or self.manifest["peak_memory_mb"]["self"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def jobs(plan: Plan, paths: Paths) -> list[Jobs]:
         if manifest.is_file():
             content = read_json(manifest)
             job = content.get("tracking_job", str(step.target))  # one job may fill several folders
-            records.setdefault(_kind(plan, step), {})[job] = Record(content, _benchmark(paths, step))
+            records.setdefault(_job_kind(plan, step), {})[job] = Record(content, _benchmark(paths, step))
     return [_summed(kind, list(found.values()), counted.get(kind)) for kind, found in records.items()]
 
 
@@ -89,8 +89,8 @@ def _sizes(plan: Plan, paths: Paths) -> dict:
     return sizes if len(sizes) == len(plan.experiment.data) else {}
 
 
-def _kind(plan: Plan, step: Step) -> str:
-    """What the report calls a job; trainings as :func:`rdt.cost.cost` does."""
+def _job_kind(plan: Plan, step: Step) -> str:
+    """What the report calls a job; trainings as :func:`rdt.report.multiply_adds.cost` does."""
     if step.name != "train":
         return _NAMES.get(step.name, step.name)
     run, stage = step.target.parts[-2:]
@@ -105,7 +105,7 @@ def _summed(kind: str, found: Sequence[Record], multiply_adds: float | None) -> 
     return Jobs(kind, len(found), sum(seconds), max(seconds), known, memory, multiply_adds)
 
 
-def _number(text: str | None) -> float | None:
+def _benchmark_number(text: str | None) -> float | None:
     """A number of a benchmark file, which writes what it could not measure as "-" or "NA"."""
     try:
         return float(text or "")
@@ -132,9 +132,9 @@ def _benchmark(paths: Paths, step: Step) -> Mapping[str, str]:
 # ---- one caption
 
 
-def work(gallery: Gallery, network: Network) -> Work:
+def work(gallery: Gallery, network: ShownNetwork) -> Work:
     """What one caption takes, counted while the network makes it."""
-    plan = gallery.stage.plan
+    plan = gallery.workspace.plan
     run, job = plan.runs[network.run], plan.caption_job(network.run, network.stage, ROLE, SPLIT)
     model, split = gallery.network(network), gallery.split(network, gallery.images[:1])
     if isinstance(model, Teacher):

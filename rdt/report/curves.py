@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 
-from rdt.paths import Paths
-from rdt.plan import Plan
-from rdt.report.figures import Line
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import Plan
+from rdt.report.figures import PlottedLine
 
 NAMES = {
     "loss/xe": "L_XE",
@@ -25,7 +25,7 @@ class Panel:
     stage: str
     column: str
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[PlottedLine, ...]
 
 
 def panels(plan: Plan, paths: Paths) -> list[Panel]:
@@ -37,11 +37,11 @@ def panels(plan: Plan, paths: Paths) -> list[Panel]:
             rows.setdefault(cell.runs[0], cell.row)
     rows |= {run.id: "teacher" for run in plan.runs.values() if run.kind == "teacher" and run.id not in rows}
     names = list(dict.fromkeys(rows.values()))
-    found: dict[tuple[str, str], list[Line]] = {}
+    found: dict[tuple[str, str], list[PlottedLine]] = {}
     for run, stage in plan.trainings:
         own = plan.runs[run]
         if run in rows and own.role == "primary" and own.seed == _first_seed(plan, stage):
-            for column, line in _lines(paths, run, stage, rows[run], names.index(rows[run])).items():
+            for column, line in _curve_columns(paths, run, stage, rows[run], names.index(rows[run])).items():
                 found.setdefault((stage, column), []).append(line)
     return [
         Panel(stage, column, title, tuple(sorted(found[stage, column], key=lambda line: line.series)))
@@ -55,7 +55,7 @@ def _first_seed(plan: Plan, stage: str) -> int:
     return plan.experiment.seeds.of(stage[:2])[0]
 
 
-def _lines(paths: Paths, run: str, stage: str, name: str, series: int) -> dict[str, Line]:
+def _curve_columns(paths: Paths, run: str, stage: str, name: str, series: int) -> dict[str, PlottedLine]:
     """The columns of a network's curves.csv; an epoch without a value is left out."""
     path = paths.stage(run, stage) / "curves.csv"
     if not path.is_file():
@@ -66,5 +66,5 @@ def _lines(paths: Paths, run: str, stage: str, name: str, series: int) -> dict[s
     for column in NAMES:
         known = [(float(record["epoch"]) + 1, float(record[column])) for record in records if record.get(column)]
         if known:
-            lines[column] = Line(name, series, *zip(*known, strict=True))
+            lines[column] = PlottedLine(name, series, *zip(*known, strict=True))
     return lines

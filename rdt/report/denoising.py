@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rdt.captioning import FIRST, Sampling, decode, denoise_captions
+from rdt.captioning.generate import FIRST, Sampling, decode, denoise_captions
+from rdt.captioning.photos import Stretch, predictions, stretches
 from rdt.data.dataset import Image
-from rdt.photos import Stretch, predictions, stretches
-from rdt.report.networks import ROLE, SPLIT, Gallery, Network
+from rdt.report.gallery import ROLE, SPLIT, Gallery, ShownNetwork
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Denoising:
     certainty: tuple[tuple[float, ...], ...]
 
 
-def denoise(gallery: Gallery, network: Network, image: Image) -> Denoising:
+def denoise(gallery: Gallery, network: ShownNetwork, image: Image) -> Denoising:
     """The chain that captioned an image, run once more with the same noise."""
-    plan = gallery.stage.plan
+    plan = gallery.workspace.plan
     run, job = plan.runs[network.run], plan.caption_job(network.run, network.stage, ROLE, SPLIT)
     model, inputs, split = gallery.network(network), gallery.inputs(network), gallery.split(network, (image,))
     sampling = Sampling(run.method, job.steps, run.seed)

@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rdt.commands.differences import measured
-from rdt.config import Experiment
-from rdt.differences import REFERENCE, TOGETHER, DifferencePaths, difference_plan, read_differences, released_method
-from rdt.experiment_file import read_preset
-from rdt.paths import Paths
-from rdt.plan import phase_title
+from rdt.experiment.differences import (
+    REFERENCE,
+    TOGETHER,
+    DifferencePaths,
+    difference_plan,
+    read_differences,
+    released_method,
+)
+from rdt.experiment.file import read_preset
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import phase_title
+from rdt.experiment.settings import Experiment
 from rdt.report.claims import Glyph, glyph
-from rdt.tables import Value
+from rdt.tables.differences import measured
+from rdt.tables.table import Value
 
 METRIC = "C"
 
@@ -38,21 +45,23 @@ def difference_rows(experiment: Experiment, paths: Paths) -> list[DifferenceRow]
         for table in measured(difference_plan(experiment), apart):
             found |= {(table.name, value.cell.row): value for value in table.values if value.cell.metric == METRIC}
     rows = [
-        _row(one.title, found.get((one.phase, one.row)), one.none, one.number, one.paper, one.released)
+        _difference_row(one.title, found.get((one.phase, one.row)), one.none, one.number, one.paper, one.released)
         for one in read_differences()
     ]
     references = [
-        _row(f"The method as it is, after {phase_title(phase)}", value)
+        _difference_row(f"The method as it is, after {phase_title(phase)}", value)
         for (phase, row), value in found.items()
         if row == REFERENCE
     ]
     together = [
-        _row("All of these that act on cross-entropy", value) for (_, row), value in found.items() if row == TOGETHER
+        _difference_row("All of these that act on cross-entropy", value)
+        for (_, row), value in found.items()
+        if row == TOGETHER
     ]
     return [*references, *rows, *together]
 
 
-def _row(
+def _difference_row(
     title: str, value: Value | None, none: str = "", number: str = "", paper: str = "", released: str = ""
 ) -> DifferenceRow:
     if value is None or value.ours is None:

@@ -57,7 +57,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Line:
+class PlottedLine:
     """A curve: numbers over epochs. Lines of one ``series`` look alike in all figures."""
 
     name: str
@@ -94,7 +94,7 @@ def sweep_figure(points: Sequence[Point], x_label: str, y_label: str, name: str)
     return _svg(figure, name)
 
 
-def curves_figure(lines: Sequence[Line], y_label: str, name: str) -> str:
+def curves_figure(lines: Sequence[PlottedLine], y_label: str, name: str) -> str:
     """Curves over epochs."""
     with _drawn(name) as (figure, axes):
         for line in lines:

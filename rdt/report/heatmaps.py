@@ -10,7 +10,7 @@ from PIL import Image as Picture
 
 from rdt.data.dataset import Image
 from rdt.model.heatmap import SIDE, encoder_heatmaps, overlay
-from rdt.report.networks import Gallery, Network
+from rdt.report.gallery import Gallery, ShownNetwork
 
 LONGEST = 224  # pixels of an image on the page
 
@@ -26,13 +26,13 @@ class Map:
     most: float
 
 
-def fitted(photo: Picture.Image) -> Picture.Image:
+def page_size(photo: Picture.Image) -> Picture.Image:
     """A photograph in the size of the page."""
     scale = LONGEST / max(photo.size)
     return photo.resize(tuple(round(side * scale) for side in photo.size), Picture.Resampling.LANCZOS)
 
 
-def heatmaps(gallery: Gallery, networks: Sequence[Network], images: Sequence[Image]) -> list[tuple[Map, ...]]:
+def heatmaps(gallery: Gallery, networks: Sequence[ShownNetwork], images: Sequence[Image]) -> list[tuple[Map, ...]]:
     """For each image the maps of all networks, after each of their stacked encoders."""
     found: list[list[Map]] = [[] for _ in images]
     for network in networks:
@@ -42,5 +42,5 @@ def heatmaps(gallery: Gallery, networks: Sequence[Network], images: Sequence[Ima
             for at, (image, heatmap) in enumerate(zip(images, of_images, strict=True)):
                 photo = gallery.photo(image) or Picture.new("RGB", (SIDE, SIDE), "white")
                 ends = float(heatmap.min()), float(heatmap.max())
-                found[at].append(Map(network.name, encoder, overlay(fitted(photo), heatmap), *ends))
+                found[at].append(Map(network.name, encoder, overlay(page_size(photo), heatmap), *ends))
     return [tuple(maps) for maps in found]

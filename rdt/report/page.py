@@ -14,12 +14,12 @@ import jinja2
 from markupsafe import Markup, escape
 from PIL import Image as Picture
 
-from rdt.claims import Judgement, judge, read_claims
-from rdt.claims_page import VERDICTS, conditions, data_title, signed
-from rdt.config import Experiment
+from rdt.claims.claim import Judgement, read_claims
+from rdt.claims.judge import judge
+from rdt.claims.page import VERDICTS, conditions, data_title, signed
 from rdt.data.dataset import Image
-from rdt.measurements import Measurements
-from rdt.plan import load_tables, phase_title, plan
+from rdt.experiment.plan import load_tables, phase_title, plan
+from rdt.experiment.settings import Experiment
 from rdt.report import captions, claims, cost, runs
 from rdt.report.ablations import TITLES, Sweep, sweeps
 from rdt.report.citation import citations
@@ -27,12 +27,16 @@ from rdt.report.curves import Panel, panels
 from rdt.report.denoising import Denoising, denoise
 from rdt.report.differences import DifferenceRow, difference_rows, own_settings
 from rdt.report.figures import bits_figure, curves_figure, sweep_figure
-from rdt.report.heatmaps import Map, fitted, heatmaps
-from rdt.report.networks import Cast, Gallery, cast
-from rdt.report.tables import blocks, reasons
-from rdt.stages import Stage
-from rdt.table_page import headline
-from rdt.tables import Table, budget_note, build_tables, read_baselines
+from rdt.report.gallery import Cast, Gallery, cast
+from rdt.report.heatmaps import Map, heatmaps, page_size
+from rdt.report.tables import blocks, why_empty_cells
+from rdt.scoring.measurements import Measurements
+from rdt.tables.build import build_tables
+from rdt.tables.notes import budget_note
+from rdt.tables.page import headline
+from rdt.tables.table import Table
+from rdt.tables.write import read_baselines
+from rdt.workspace import Workspace
 
 FOLDER = Path(__file__).parent
 CONTENTS = {
@@ -59,12 +63,12 @@ MINUTE, HOUR = 60, 3600
 class Report:
     """What the page shows of an experiment; every part is made when the page asks for it."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage, self._paths = stage, stage.paths
-        self.experiment: Experiment = stage.experiment
-        self._plan = plan(stage.experiment, load_tables())  # without the networks of the differences
-        self._measurements = Measurements.of(self._plan, stage.paths)
-        self._gallery = Gallery(stage)
+    def __init__(self, workspace: Workspace) -> None:
+        self._stage, self._paths = workspace, workspace.paths
+        self.experiment: Experiment = workspace.experiment
+        self._plan = plan(workspace.experiment, load_tables())  # without the networks of the differences
+        self._measurements = Measurements.of(self._plan, workspace.paths)
+        self._gallery = Gallery(workspace)
         self.photo = cache(self._photo)
 
     # ---- in short
@@ -114,7 +118,7 @@ class Report:
         return build_tables(self._plan, load_tables(), self._measurements)
 
     blocks = staticmethod(blocks)
-    reasons = staticmethod(reasons)
+    why_empty_cells = staticmethod(why_empty_cells)
 
     def links(self, value: Any) -> list[runs.Link]:
         return runs.links(self._paths, value)
@@ -166,7 +170,7 @@ class Report:
 
     @cached_property
     def _chosen(self) -> tuple[Image, ...]:
-        return captions.chosen(self._gallery, self.cast.rdt)
+        return captions.shown_images(self._gallery, self.cast.rdt)
 
     @property
     def examples(self) -> list[captions.Example]:
@@ -178,8 +182,8 @@ class Report:
         return captions.novelty(self._gallery, self.cast.networks)
 
     @cached_property
-    def twins(self) -> tuple[captions.Outcome, ...]:
-        return captions.twins(self._gallery, self.cast)
+    def twins(self) -> tuple[captions.TwinOutcome, ...]:
+        return captions.twin_outcomes(self._gallery, self.cast)
 
     @property
     def twin_pairs(self) -> int:
@@ -187,7 +191,7 @@ class Report:
 
     def _photo(self, image: Image) -> Picture.Image | None:
         found = self._gallery.photo(image)
-        return found and fitted(found)
+        return found and page_size(found)
 
     @property
     def heatmaps(self) -> list[tuple[captions.Example, tuple[Map, ...]]]:
@@ -236,7 +240,10 @@ class Report:
     def curves(self) -> list[tuple[str, list[tuple[Panel, str]]]]:
         found = panels(self._plan, self._paths)
         return [
-            (_stage_title(stage), [(panel, curves_figure(panel.lines, panel.title, _name(panel))) for panel in same])
+            (
+                _stage_title(stage),
+                [(panel, curves_figure(panel.lines, panel.title, _panel_name(panel))) for panel in same],
+            )
             for stage, same in groupby(found, key=lambda panel: panel.stage)
         ]
 
@@ -270,11 +277,11 @@ def _stage_title(stage: str) -> str:
     return f"{title[0].upper()}{title[1:]}" + (", second network" if stage.endswith("2") else "")
 
 
-def _name(panel: Panel) -> str:
+def _panel_name(panel: Panel) -> str:
     return f"curve-{panel.stage}-{panel.column}"
 
 
-def render(stage: Stage) -> str:
+def report_page(workspace: Workspace) -> str:
     """The whole page of an experiment whose tables and claims are there."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -286,7 +293,7 @@ def render(stage: Stage) -> str:
         "signed": signed,
         "ticks": ticks,
     }
-    return environment.get_template("page.html").render(report=Report(stage))
+    return environment.get_template("page.html").render(report=Report(workspace))
 
 
 def data_uri(picture: Picture.Image) -> str:

@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdt.io import read_json
-from rdt.paths import Paths
-from rdt.plan import Plan, phase_title
-from rdt.provenance import SHORT, manifest_path
-from rdt.tables import Value
-from rdt.tracking import delivered
+from rdt.digests import SHORT
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import Plan, phase_title
+from rdt.files import read_json
+from rdt.provenance.manifest import manifest_path
+from rdt.tables.table import Value
+from rdt.tracking.spool import delivered
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rdt.table_formats import WIDE
-from rdt.tables import Table, Value
+from rdt.tables.formats import WIDE
+from rdt.tables.table import Table, Value
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,6 @@ def _metric(column: str) -> str:
     return column.rpartition("/")[2]
 
 
-def reasons(table: Table) -> list[str]:
+def why_empty_cells(table: Table) -> list[str]:
     """Why cells of ours have no number, each reason once."""
     return list(dict.fromkeys(value.status for value in table.values if value.cell.measured and value.ours is None))

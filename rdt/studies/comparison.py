@@ -8,28 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from rdt import chain
-from rdt.captioning import load_network, write_captions
-from rdt.device import open_device
-from rdt.inputs import read_captions
-from rdt.metrics import statistics
+from rdt.captioning.files import load_network, write_captions
+from rdt.data.coco import read_captions
+from rdt.metrics import resampling, statistics
 from rdt.metrics.corpus import Scorer
 from rdt.metrics.diversity import distinct_n, distinct_without_each
-from rdt.metrics.statistics import Estimate
-from rdt.score_files import read_columns
-from rdt.scoring import System, Targets, score_systems
+from rdt.metrics.resampling import Estimate
+from rdt.model.device import open_device
+from rdt.provenance import steps
+from rdt.scoring.files import read_columns
+from rdt.scoring.references import Targets
+from rdt.scoring.systems import System, score_systems
 from rdt.studies.export import read_best
 from rdt.studies.file import SETTINGS, Setting
 from rdt.studies.network import STAGE, StudyNetwork
-from rdt.studies.stage import StudyStage
-from rdt.training.stage import Training, train
+from rdt.studies.workspace import StudyWorkspace
+from rdt.training.network import Training, train
 
 DIST = "D@3"
 ROLE, SPLIT = "primary", "test"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SettingComparison:
     """Both settings on test: the values of the parameters, the scores by metric, and best minus paper."""
 
     settings: Mapping[Setting, Mapping[str, float]]
@@ -48,51 +49,54 @@ class Comparison:
         }
 
 
-def settings(stage: StudyStage) -> dict[Setting, Mapping[str, float]]:
+def settings(workspace: StudyWorkspace) -> dict[Setting, Mapping[str, float]]:
     """The values of the parameters in both settings."""
-    return {"best": read_best(stage), "paper": stage.study.paper()}
+    return {"best": read_best(workspace), "paper": workspace.study.paper()}
 
 
-def compared_network(stage: StudyStage, setting: Setting, seed: int) -> StudyNetwork:
+def compared_network(workspace: StudyWorkspace, setting: Setting, seed: int) -> StudyNetwork:
     """The network of a setting and a fresh seed, on the trials' budget; it captions test."""
-    return stage.network(
-        settings(stage)[setting], seed, f"{setting}, seed {seed}", f"compared/{setting}", captions=SPLIT
+    return workspace.network(
+        settings(workspace)[setting], seed, f"{setting}, seed {seed}", f"compared/{setting}", captions=SPLIT
     )
 
 
-def retrain(stage: StudyStage, setting: Setting, seed: int) -> StudyNetwork:
+def retrain(workspace: StudyWorkspace, setting: Setting, seed: int) -> StudyNetwork:
     """Train a network of the comparison, and caption test with it."""
-    alone = compared_network(stage, setting, seed)
+    alone = compared_network(workspace, setting, seed)
     network, (job,) = alone.network, alone.jobs
-    train(Training(alone, network, STAGE, stage.inputs))
-    with alone.make(*chain.captions(alone.plan, alone.paths, network.id, STAGE), run=network, stage=STAGE):
-        device = open_device(stage.experiment.training, stage.experiment.path)
-        write_captions(alone, job, stage.inputs, load_network(alone, stage.inputs, network.id, STAGE).to(device))
+    train(Training(alone, network, STAGE, workspace.inputs))
+    with alone.make(*steps.captions(alone.plan, alone.paths, network.id, STAGE), run=network, stage=STAGE):
+        device = open_device(workspace.experiment.training, workspace.experiment.path)
+        write_captions(
+            alone, job, workspace.inputs, load_network(alone, workspace.inputs, network.id, STAGE).to(device)
+        )
     return alone
 
 
-def compare(stage: StudyStage, scorer: Scorer) -> Comparison:
+def compare_settings(workspace: StudyWorkspace, scorer: Scorer) -> SettingComparison:
     """Score the captions of all networks of the comparison, with ``paths.scores`` of each, and compare them."""
-    images = stage.inputs.dataset.split(SPLIT)
+    images = workspace.inputs.dataset.split(SPLIT)
     targets = Targets(ROLE, SPLIT, images)
     scope = "c5" if targets.references("c5") else "all"
     networks = {
-        setting: [compared_network(stage, setting, seed) for seed in stage.study.retrain_seeds] for setting in SETTINGS
+        setting: [compared_network(workspace, setting, seed) for seed in workspace.study.retrain_seeds]
+        for setting in SETTINGS
     }
-    vocabulary = {ROLE: stage.inputs.vocabulary}
+    vocabulary = {ROLE: workspace.inputs.vocabulary}
     for several in networks.values():
         systems = [_system(one, scope) for one in several]
         score_systems(several[0].paths, targets, systems, vocabulary, scorer)
     lexical = {setting: [_statistics(one, scope) for one in several] for setting, several in networks.items()}
-    scores = {setting: statistics.interval(seeds) for setting, seeds in lexical.items()}
-    difference = statistics.paired_difference(lexical["best"], lexical["paper"])
-    if DIST in stage.study.objectives:
+    scores = {setting: resampling.interval(seeds) for setting, seeds in lexical.items()}
+    difference = resampling.paired_difference(lexical["best"], lexical["paper"])
+    if DIST in workspace.study.objectives:
         varied = {setting: [_variety(one) for one in several] for setting, several in networks.items()}
         for setting, seeds in varied.items():
             scores[setting][DIST] = _estimate(seeds, len(images))
         pairs = zip(varied["best"], varied["paper"], strict=True)
         difference[DIST] = _estimate([(a[0] - b[0], a[1] - b[1]) for a, b in pairs], len(images))
-    return Comparison(settings(stage), scores, difference, scorer.spice or "")
+    return SettingComparison(settings(workspace), scores, difference, scorer.spice or "")
 
 
 def _system(one: StudyNetwork, scope: str) -> System:
@@ -109,9 +113,9 @@ def _variety(one: StudyNetwork) -> tuple[float, np.ndarray]:
     files = [one.paths.captions(one.network.id, STAGE, ROLE, SPLIT, draw) for draw in range(one.jobs[0].draws)]
     draws = [list(read_captions(file).values()) for file in files]
     without = np.mean([distinct_without_each(draw, 3) for draw in draws], axis=0)
-    return float(np.mean([distinct_n(draw, 3) for draw in draws])), statistics.jackknife_replicates(without)
+    return float(np.mean([distinct_n(draw, 3) for draw in draws])), resampling.jackknife_replicates(without)
 
 
 def _estimate(seeds: Sequence[tuple[float, np.ndarray]], images: int) -> Estimate:
     values, replicates = zip(*seeds, strict=True)
-    return statistics.estimate(values, replicates, images)
+    return resampling.estimate(values, replicates, images)

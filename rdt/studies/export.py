@@ -13,25 +13,26 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from rdt.config import load_experiment
 from rdt.errors import UserError
-from rdt.experiment_file import split_budget
+from rdt.experiment.file import load_experiment, split_budget
 from rdt.studies.queue import first_attempt
-from rdt.studies.stage import StudyStage
+from rdt.studies.workspace import StudyWorkspace
 
 
-def best_trial(stage: StudyStage, opened: optuna.Study) -> FrozenTrial:
+def best_trial(workspace: StudyWorkspace, opened: optuna.Study) -> FrozenTrial:
     """The completed trial with the highest objective, the first one where several are on the Pareto front."""
     front = opened.best_trials
     if not front:
-        raise UserError(stage.study.path, f"no trial of {stage.name} has completed", "run `rdt study-worker` first")
+        raise UserError(
+            workspace.study.path, f"no trial of {workspace.name} has completed", "run `rdt study-worker` first"
+        )
     return max(front, key=lambda trial: (trial.values[0], -trial.number))
 
 
-def trials_csv(stage: StudyStage, opened: optuna.Study) -> str:
+def trials_csv(workspace: StudyWorkspace, opened: optuna.Study) -> str:
     """One line a trial; a pruned one has what it reported last, a failed one nothing."""
     front = {trial.number for trial in opened.best_trials}
-    records = [_record(stage, trial, trial.number in front) for trial in opened.get_trials(deepcopy=False)]
+    records = [_trial_record(workspace, trial, trial.number in front) for trial in opened.get_trials(deepcopy=False)]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -39,21 +40,21 @@ def trials_csv(stage: StudyStage, opened: optuna.Study) -> str:
     return text.getvalue()
 
 
-def objective_values(stage: StudyStage, trial: FrozenTrial) -> dict[str, float]:
+def objective_values(workspace: StudyWorkspace, trial: FrozenTrial) -> dict[str, float]:
     """The objectives of a trial that has ended; of a pruned one, as far as it came."""
     if trial.state == TrialState.FAIL or trial.values is None:
         return {}
-    return dict(zip(stage.study.objectives, trial.values, strict=True))
+    return dict(zip(workspace.study.objectives, trial.values, strict=True))
 
 
-def _record(stage: StudyStage, trial: FrozenTrial, best: bool) -> dict[str, Any]:
-    values, first = objective_values(stage, trial), first_attempt(trial)
+def _trial_record(workspace: StudyWorkspace, trial: FrozenTrial, best: bool) -> dict[str, Any]:
+    values, first = objective_values(workspace, trial), first_attempt(trial)
     return {
         "number": trial.number,
         "state": trial.state.name.lower(),
         "repeats": "" if first == trial.number else first,
-        **{name: trial.params.get(name, "") for name in stage.study.parameters},
-        **{name: values.get(name, "") for name in stage.study.objectives},
+        **{name: trial.params.get(name, "") for name in workspace.study.parameters},
+        **{name: values.get(name, "") for name in workspace.study.objectives},
         "best": int(best),
         "epochs": trial.user_attrs.get("epochs", ""),
         "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else "",
@@ -62,16 +63,16 @@ def _record(stage: StudyStage, trial: FrozenTrial, best: bool) -> dict[str, Any]
     }
 
 
-def best_text(stage: StudyStage, best: FrozenTrial, path: Path) -> str:
+def best_text(workspace: StudyWorkspace, best: FrozenTrial, path: Path) -> str:
     """The text of an experiment file: that of the study, with the best values over its own."""
-    reached = ", ".join(f"{name} {value:.2f}" for name, value in objective_values(stage, best).items())
+    reached = ", ".join(f"{name} {value:.2f}" for name, value in objective_values(workspace, best).items())
     content = {
-        "name": f"{stage.experiment.name}-{stage.study.name}",
-        "base": _base(stage.source, path.parent),
-        "override": {name: best.params[name] for name in stage.study.parameters},
+        "name": f"{workspace.experiment.name}-{workspace.study.name}",
+        "base": _base(workspace.source, path.parent),
+        "override": {name: best.params[name] for name in workspace.study.parameters},
     }
     head = (
-        f"# The best setting of the study {stage.name}: trial {best.number}, {reached} on val.\n"
+        f"# The best setting of the study {workspace.name}: trial {best.number}, {reached} on val.\n"
         f"#\n#   snakemake --cores 8 all --config experiment={path.as_posix()}\n\n"
     )
     return head + yaml.safe_dump(content, sort_keys=False)
@@ -85,7 +86,7 @@ def _base(source: str, folder: Path) -> str:
     return f"{name}:{budget}" if budget else name
 
 
-def read_best(stage: StudyStage) -> Mapping[str, float]:
+def read_best(workspace: StudyWorkspace) -> Mapping[str, float]:
     """The best values, from ``best.yaml``, read as any experiment file is."""
-    method = load_experiment(stage.report / "best.yaml").method
-    return {name: getattr(method, name) for name in stage.study.parameters}
+    method = load_experiment(workspace.report / "best.yaml").method
+    return {name: getattr(method, name) for name in workspace.study.parameters}

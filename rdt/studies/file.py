@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from rdt.config import Count, Experiment, Method, Range, Seed, Training
 from rdt.errors import UserError
-from rdt.experiment_file import EXPERIMENTS, NAME, load_yaml, locate, parse, parse_fields, read_preset, wrong
-from rdt.plan import Run, captioner, load_tables, override
+from rdt.experiment.file import EXPERIMENTS, NAME, locate, read_preset
+from rdt.experiment.plan import load_tables
+from rdt.experiment.runs import Run, captioner, override
+from rdt.experiment.settings import Count, Experiment, Method, Range, Seed, TrainingSettings
+from rdt.experiment.values import load_yaml, parse, parse_fields, wrong
 
 STUDIES = EXPERIMENTS / "studies"
 USUAL = "thresholds"  # the study that runs where none is named
@@ -90,7 +92,7 @@ class Study(_Keys):
 
     def budgeted(self, experiment: Experiment) -> Experiment:
         """``experiment`` with the budget of a trial; networks are selected on val, whatever it says."""
-        changed = parse_fields(Training, self.training, Path(self.path), "training")
+        changed = parse_fields(TrainingSettings, self.training, Path(self.path), "training")
         training = dataclasses.replace(experiment.training, **changed)
         method = dataclasses.replace(experiment.method, select_on="val")
         return dataclasses.replace(experiment, training=training, method=method)
@@ -100,27 +102,27 @@ class Study(_Keys):
         return captioner(experiment, override(experiment.method, values, self.path), "primary", seed)
 
 
-def names() -> list[str]:
+def study_names() -> list[str]:
     """Names of the studies of the repository."""
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
 def read_study(name_or_path: str) -> Study:
     """Read ``experiments/studies/<name>.yaml``, or the file at a path that ends in ``.yaml``; raises ``UserError``."""
-    path = locate(name_or_path, "study", STUDIES, names())
+    path = locate(name_or_path, "study", STUDIES, study_names())
     keys: _Keys = parse(_Keys, load_yaml(path), path, "")
     study = Study(**vars(keys), path=str(path))
     _check_names(study, path)
     paper = study.paper()
     for name, span in study.parameters.items():
         _check_span(span, path, f"parameters.{name}", _range_of(name), paper[name])
-    _check_together(study, path)
+    _check_study(study, path)
     return study
 
 
 def read_studies(wanted: str | None) -> list[Study]:
     """The studies that ``wanted`` names, by name or path, with commas between; ``all`` those of the repository."""
-    listed = {None: [USUAL], "all": names()}.get(wanted) or str(wanted).split(",")
+    listed = {None: [USUAL], "all": study_names()}.get(wanted) or str(wanted).split(",")
     return [read_study(name.strip()) for name in listed]
 
 
@@ -140,7 +142,7 @@ def _range_of(parameter: str) -> Range:
 def _check_names(study: Study, path: Path) -> None:
     if not re.fullmatch(NAME, study.name):
         wrong(path, "name", study.name, "letters, digits, - and _ (it becomes a folder)")
-    if study.name in names() and path.resolve() != (STUDIES / f"{study.name}.yaml").resolve():
+    if study.name in study_names() and path.resolve() != (STUDIES / f"{study.name}.yaml").resolve():
         problem = f"name {study.name!r} belongs to experiments/studies/{study.name}.yaml"
         raise UserError(path, problem, "give your study a name of its own")
     if not study.parameters:
@@ -162,8 +164,8 @@ def _check_span(span: Span, path: Path, key: str, allowed: Range, paper: float) 
         raise UserError(path, problem, "widen the range")
 
 
-def _check_together(study: Study, path: Path) -> None:
-    parse_fields(Training, study.training, path, "training")
+def _check_study(study: Study, path: Path) -> None:
+    parse_fields(TrainingSettings, study.training, path, "training")
     if len(study.objectives) > 1 and study.pruner:
         raise UserError(path, "a study of several objectives cannot prune", "remove pruner")
     if study.seed in study.retrain_seeds:

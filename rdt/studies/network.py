@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from rdt.plan import Captions, Plan, Run
-from rdt.stages import Stage
-from rdt.tracking import Place, key
-from rdt.tracking_places import STUDIES
+from rdt.experiment.plan import CaptionJob, Plan
+from rdt.experiment.runs import Run
+from rdt.tracking.places import STUDIES
+from rdt.tracking.record import Place
+from rdt.tracking.spool import key
+from rdt.workspace import Workspace
 
 STAGE = "xe"  # as in Tables VI and VIII: the cross-entropy stage of one network
 PARENT = "study"  # the stage of the MLflow run that those of a study's networks are nested under
 
 
 @dataclass(frozen=True)
-class StudyNetwork(Stage):
+class StudyNetwork(Workspace):
     """A stage with one network to plan for and, if there are ``jobs``, what that captions.
 
     ``label`` is what MLflow calls it (``trial 7``, ``best, seed 1``), and ``values`` those of the parameters.
@@ -26,7 +28,7 @@ class StudyNetwork(Stage):
     label: str
     values: Mapping[str, float]
     network: Run
-    jobs: tuple[Captions, ...] = ()
+    jobs: tuple[CaptionJob, ...] = ()
 
     @cached_property
     def plan(self) -> Plan:

@@ -6,12 +6,12 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 
-from rdt.evaluation import interval_text
-from rdt.metrics.statistics import Estimate
-from rdt.studies.comparison import Comparison
+from rdt.metrics.resampling import Estimate
+from rdt.scoring.evaluation import interval_text
+from rdt.studies.comparison import SettingComparison
 from rdt.studies.file import JOURNAL
 from rdt.studies.plots import plot_names
-from rdt.studies.stage import StudyStage
+from rdt.studies.workspace import StudyWorkspace
 
 METRICS = {"B@1": "BLEU-1", "B@4": "BLEU-4", "M": "METEOR", "R": "ROUGE-L", "C": "CIDEr", "S": "SPICE", "D@3": "Dist-3"}
 STATES = {"complete": "completed", "pruned": "pruned", "fail": "cut off and tried again"}
@@ -19,16 +19,16 @@ SAMPLERS = {"tpe": "a tree-structured Parzen estimator", "random": "chance"}
 PRUNERS = {"asha": "ASHA", "hyperband": "Hyperband"}
 
 
-def page(stage: StudyStage, comparison: Comparison) -> str:
+def study_page(workspace: StudyWorkspace, comparison: SettingComparison) -> str:
     """Markdown."""
-    return "\n".join(_lines(stage, comparison)) + "\n"
+    return "\n".join(_lines(workspace, comparison)) + "\n"
 
 
-def _lines(stage: StudyStage, comparison: Comparison) -> Iterator[str]:
-    study = stage.study
+def _lines(workspace: StudyWorkspace, comparison: SettingComparison) -> Iterator[str]:
+    study = workspace.study
     yield f"# {study.title}"
     yield ""
-    yield _summary(stage)
+    yield _summary(workspace)
     yield ""
     yield "| parameter | range | the paper | best |"
     yield "|---|---|---:|---:|"
@@ -36,35 +36,36 @@ def _lines(stage: StudyStage, comparison: Comparison) -> Iterator[str]:
         values = (comparison.settings[setting][name] for setting in ("paper", "best"))
         yield f"| `{name}` | {span.low:g} to {span.high:g} | " + " | ".join(f"{value:.4g}" for value in values) + " |"
     yield ""
-    yield from _test(stage, comparison)
+    yield from _test(workspace, comparison)
     for name in plot_names(study):
         yield ""
         yield f"![{name}]({name}.png)"
     yield ""
     yield "`trials.csv` has a line for each trial. `best.yaml` is an experiment file with the best values:"
-    yield f"`snakemake --cores 8 all --config experiment={(stage.report / 'best.yaml').as_posix()}`."
+    yield f"`snakemake --cores 8 all --config experiment={(workspace.report / 'best.yaml').as_posix()}`."
     if study.storage == JOURNAL:
-        yield f"`optuna-dashboard {(stage.folder / 'journal.log').as_posix()}` shows the trials in the browser."
+        yield f"`optuna-dashboard {(workspace.folder / 'journal.log').as_posix()}` shows the trials in the browser."
 
 
-def _summary(stage: StudyStage) -> str:
+def _summary(workspace: StudyWorkspace) -> str:
     """What was searched, how, and by what it was judged."""
-    study, epochs = stage.study, stage.experiment.training.xe_epochs
-    with (stage.report / "trials.csv").open(encoding="utf-8", newline="") as file:
+    study, epochs = workspace.study, workspace.experiment.training.xe_epochs
+    with (workspace.report / "trials.csv").open(encoding="utf-8", newline="") as file:
         ended = Counter(record["state"] for record in csv.DictReader(file))
     states = ", ".join(f"{ended[state]} {word}" for state, word in STATES.items() if ended[state])
     pruner = f", pruned by {PRUNERS[study.pruner.name]}" if study.pruner else ""
     objectives = " and ".join(METRICS.get(name, name) for name in study.objectives)
     return (
-        f"Study `{study.name}` of experiment {stage.experiment.name}: trials of at most {epochs} epochs ({states}), "
-        f"proposed by {SAMPLERS[study.sampler.name]} (seed {study.sampler.seed}){pruner}. "
+        f"Study `{study.name}` of experiment {workspace.experiment.name}: "
+        f"trials of at most {epochs} epochs ({states}), proposed by "
+        f"{SAMPLERS[study.sampler.name]} (seed {study.sampler.seed}){pruner}. "
         f"The objective is {objectives} on val; test was looked at once, for the table below."
     )
 
 
-def _test(stage: StudyStage, comparison: Comparison) -> Iterator[str]:
+def _test(workspace: StudyWorkspace, comparison: SettingComparison) -> Iterator[str]:
     """The table of test, and what its interval says."""
-    difference, seeds = comparison.difference, stage.study.retrain_seeds
+    difference, seeds = comparison.difference, workspace.study.retrain_seeds
     yield f"Both settings, trained again with {len(seeds)} fresh seeds on the budget of a trial and tested once:"
     yield ""
     yield "| test | the paper | best | best - paper, 95 % interval |"
@@ -73,12 +74,12 @@ def _test(stage: StudyStage, comparison: Comparison) -> Iterator[str]:
         if metric in difference:
             paper, best = (comparison.scores[setting][metric].value for setting in ("paper", "best"))
             title = comparison.spice if metric == "S" else title
-            yield f"| {title} | {paper:.1f} | {best:.1f} | {_interval(difference[metric])} |"
+            yield f"| {title} | {paper:.1f} | {best:.1f} | {_estimate_text(difference[metric])} |"
     yield ""
     yield _verdict(difference["C"])
 
 
-def _interval(estimate: Estimate) -> str:
+def _estimate_text(estimate: Estimate) -> str:
     return interval_text(estimate.value, estimate.low, estimate.high, "+")
 
 

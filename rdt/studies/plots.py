@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from rdt.io import atomic_file
+from rdt.files import atomic_file
 from rdt.studies.file import Study, grid_points
 
 SYMBOLS = {
@@ -97,7 +97,7 @@ def _history(study: Study, trials: _Trials) -> Figure:
             ax.scatter([trials.paper.number], [trials.paper.values[at]], label="the paper's setting", **STAR)
         ax.set(xlabel="trial", ylabel=TITLES[name])
         ax.xaxis.get_major_locator().set_params(integer=True)
-    _legend(figure, axes[0][0])
+    _marks(figure, axes[0][0])
     figure.suptitle(study.title)
     return figure
 
@@ -142,12 +142,12 @@ def _contour(study: Study, trials: _Trials) -> Figure:
     _mark_paper(ax, study, x, y)
     best = trials.best.params
     ax.scatter(best[x], best[y], s=150, facecolors="none", edgecolors="black", linewidths=1.4, label="best", zorder=6)
-    _legend(figure, ax)
+    _marks(figure, ax)
     figure.suptitle(study.title)
     return figure
 
 
-def _legend(figure: Figure, ax: Axes) -> None:
+def _marks(figure: Figure, ax: Axes) -> None:
     """What the marks of all panels mean, once, below them."""
     handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     figure.legend(handles.values(), handles.keys(), fontsize=8, frameon=False, loc="outside lower center", ncols=3)
@@ -189,7 +189,7 @@ def _slices(study: Study, trials: _Trials) -> Figure:
             _frame(ax, study, name)
             _mark_paper_values(ax, study, name)
             ax.set(ylabel=TITLES[objective])
-    _legend(figure, axes[0][0])
+    _marks(figure, axes[0][0])
     figure.suptitle(study.title)
     return figure
 
@@ -217,6 +217,6 @@ def _front(study: Study, trials: _Trials) -> Figure:
     if trials.paper is not None:
         ax.scatter(*trials.paper.values, label="the paper's setting", **STAR)
     ax.set(xlabel=TITLES[study.objectives[0]], ylabel=TITLES[study.objectives[1]])
-    _legend(figure, ax)
+    _marks(figure, ax)
     figure.suptitle(study.title)
     return figure

@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from rdt.errors import UserError
 from rdt.studies.file import JOURNAL, Study
-from rdt.tracking import masked
+from rdt.tracking.spool import masked
 
 CONNECT_SECONDS = 10  # a database that has not answered by then is away
 IDENTITY = "identity"  # the attribute that holds what a study was created for
@@ -52,7 +52,7 @@ def create(study: Study, folder: Path, name: str, identity: Mapping[str, Any]) -
     return opened
 
 
-def load(study: Study, folder: Path, name: str, epochs: int) -> optuna.Study:
+def open_stored(study: Study, folder: Path, name: str, epochs: int) -> optuna.Study:
     """The study ``name``, which :func:`create` has made, with the pruner of trials of ``epochs``."""
     try:
         return optuna.load_study(study_name=name, storage=_storage(study, folder), pruner=pruner(study, epochs))

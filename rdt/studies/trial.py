@@ -11,21 +11,21 @@ from optuna.trial import Trial, TrialState
 from rdt.studies.file import Study
 from rdt.studies.network import STAGE
 from rdt.studies.queue import first_attempt
-from rdt.studies.stage import StudyStage
+from rdt.studies.workspace import StudyWorkspace
 from rdt.training.loop import Outcome
-from rdt.training.stage import Training, train
+from rdt.training.network import Training, train
 
 
-def run_trial(stage: StudyStage, opened: optuna.Study, trial: Trial) -> str:
+def run_trial(workspace: StudyWorkspace, opened: optuna.Study, trial: Trial) -> str:
     """Train the network of ``trial`` and tell its end to the study, ``opened``; returns a line about it.
 
     Its folder is that of the first attempt: what a killed worker left there is taken up.
     """
-    study, number = stage.study, first_attempt(trial)
-    alone = stage.network(trial.params, study.seed, f"trial {number}", f"trials/{number:04d}")
+    study, number = workspace.study, first_attempt(trial)
+    alone = workspace.network(trial.params, study.seed, f"trial {number}", f"trials/{number:04d}")
     trial.set_user_attr("run", alone.network.id)
     watch = _Watch(study, trial)
-    outcome = train(Training(alone, alone.network, STAGE, stage.inputs), watch)
+    outcome = train(Training(alone, alone.network, STAGE, workspace.inputs), watch)
     watch.report(outcome.history)
     epochs, values = len(outcome.history), best_values(study, outcome)
     trial.set_user_attr("epochs", epochs)

@@ -1,9 +1,11 @@
-"""Curves within an epoch: a large data set has few epochs, and a small budget has one."""
+"""Curves within the epochs."""
 
 from __future__ import annotations
 
+import csv
+import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 POINTS = 100  # at most, of a training: enough to see its course, few enough to send
 
@@ -35,3 +37,13 @@ class Curve:
 
 def _name(name: str) -> str:
     return f"step/{name}" if name == "grad_norm" else f"step/loss/{name}"
+
+
+def curves(history: Sequence[Mapping[str, float]]) -> str:
+    """The records of the epochs as CSV; a value that an epoch does not have is left empty."""
+    columns = list(dict.fromkeys(name for record in history for name in record))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()

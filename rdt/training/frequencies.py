@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rdt.data.tokens import sentence
 from rdt.errors import UserError
-from rdt.features.store import read_arrays
-from rdt.io import atomic_file
+from rdt.experiment.runs import settings_digest
+from rdt.features.split import Split
+from rdt.files import atomic_file, read_arrays
 from rdt.metrics.ciderd import DocumentFrequency
 from rdt.metrics.ngrams import ORDERS
-from rdt.plan import digest
-from rdt.training.batches import Split
-from rdt.training.rl import sentence
 
 ARRAYS = ("identity", "images", "ngrams", "counts")
 
@@ -27,7 +26,7 @@ def train_frequencies(split: Split, vocabulary: str, cache: Path) -> DocumentFre
     ``vocabulary`` is the digest of the one that the ids are of. The file in ``cache`` is named by what was counted.
     """
     identity = {"vocabulary": vocabulary, "captions": captions_digest(split)}
-    path = cache / "frequencies" / f"{digest(identity)}.npz"
+    path = cache / "frequencies" / f"{settings_digest(identity)}.npz"
     if not path.exists():
         references = ([sentence(row) for row in rows] for rows in split.captions)
         save_frequencies(path, DocumentFrequency.from_references(references).repeated(), identity)

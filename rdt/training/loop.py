@@ -2,7 +2,7 @@
 
 It is built to be interrupted. A checkpoint holds the parameters, their moving average, the
 optimizer, the best weights so far and the position; all randomness is keyed by position
-(``rdt.training.draws``; the framework's generator is seeded at each step), so a killed run that is
+(``rdt.draws``; the framework's generator is seeded at each step), so a killed run that is
 started again ends in the same bits on the CPU. Several processes that torchrun started make the same
 steps as one (``rdt.training.parallel``); the first of them evaluates, reports and writes.
 """
@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from rdt.draws import epoch_order, torch_seed
 from rdt.errors import UserError
-from rdt.io import atomic_write_bytes
+from rdt.files import atomic_write_bytes
 from rdt.training import parallel
 from rdt.training.curves import Curve
-from rdt.training.draws import epoch_order, torch_seed
 from rdt.training.loader import Place, batches
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's

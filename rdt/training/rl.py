@@ -8,21 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rdt.data.tokens import valid_mask
-from rdt.diffusion import encode_bits
+from rdt.data.tokens import sentence, valid_mask
+from rdt.diffusion.bits import encode_bits
+from rdt.draws import generator, torch_seed
+from rdt.features.split import Split
 from rdt.losses import self_critical_loss
 from rdt.metrics.ciderd import CiderD, DocumentFrequency
 from rdt.model.captioner import Captioner
 from rdt.training import parallel
-from rdt.training.batches import Batch, Split
-from rdt.training.draws import generator, torch_seed
+from rdt.training.batches import Batch
 from rdt.training.xe import CaptionerXE, cascade_bits, denoise_once
-
-
-def sentence(row: np.ndarray) -> list[int]:
-    """Word ids of a token row up to and including the first end token: what the reward sees."""
-    ends = np.flatnonzero(row == 0)
-    return row[: ends[0] + 1].tolist() if len(ends) else row.tolist()
 
 
 def build_reward(split: Split, frequencies: DocumentFrequency | None = None) -> CiderD:

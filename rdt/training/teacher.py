@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rdt.config import Method
 from rdt.data.tokens import valid_mask
+from rdt.experiment.settings import Method
+from rdt.features.split import Split
 from rdt.losses import caption_cross_entropy
 from rdt.metrics.ciderd import CiderD
 from rdt.model.teacher import Teacher
 from rdt.training import parallel
-from rdt.training.batches import Batch, Split, make_batch
+from rdt.training.batches import Batch, make_batch
 from rdt.training.rl import critical_losses, rewards, sample_seed
 
 

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rdt.config import Method
 from rdt.data.tokens import valid_mask
-from rdt.diffusion import diffuse, encode_bits, log_snr
+from rdt.diffusion.bits import encode_bits
+from rdt.diffusion.schedule import diffuse, log_snr
+from rdt.draws import generator
+from rdt.experiment.settings import Method
+from rdt.features.split import Split
 from rdt.losses import (
     bit_loss,
     caption_cross_entropy,
@@ -22,8 +25,7 @@ from rdt.losses import (
 )
 from rdt.model.captioner import Captioner, Context
 from rdt.training import parallel
-from rdt.training.batches import Batch, Split, make_batch
-from rdt.training.draws import generator
+from rdt.training.batches import Batch, make_batch
 
 
 @dataclass(frozen=True, kw_only=True)

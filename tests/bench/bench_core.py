@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rdt.metrics.ciderd import CiderD
 from rdt.model.attention import ranked_attention
-from tests.reference import gather_ranked_attention
+from tests.support.reference import gather_ranked_attention
 
 GATHER_BAR = 15.0  # ranked attention is at least so many times as fast as gathering
 PLAIN_BAR = 4.0  # and takes at most so many times as long as plain attention

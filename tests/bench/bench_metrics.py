@@ -27,11 +27,11 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from rdt.metrics import statistics
-from rdt.metrics.coco import references_by_image
+from rdt.data.coco import references_by_image
+from rdt.metrics import resampling
 from rdt.metrics.corpus import Scorer, Scores
 from rdt.metrics.java import JARS, java
-from rdt.metrics.statistics import BLEU
+from rdt.metrics.names import BLEU
 from tests.bench.bench_core import verdict
 
 # Times as fast as pycocoevalcap. Of the first system most is METEOR's start, which is the same for both.
@@ -114,9 +114,9 @@ def bench_corpus() -> tuple[bool, Scores]:
 def bench_bootstrap(scores: Scores) -> bool:
     """Resamples of 5,000 images for eight metrics; the third of the means stands in for SPICE."""
     numbers = scores.statistics | {"S": scores.statistics["R"]}
-    seconds, _ = timed(lambda: statistics.interval(numbers))
+    seconds, _ = timed(lambda: resampling.interval(numbers))
     met = seconds <= BOOTSTRAP_SECONDS
-    print(f"Bootstrap, {statistics.RESAMPLES:,} resamples of {IMAGES:,} images, 8 metrics")
+    print(f"Bootstrap, {resampling.RESAMPLES:,} resamples of {IMAGES:,} images, 8 metrics")
     print(f"  {seconds:.1f} s (bar: at most {BOOTSTRAP_SECONDS:g} s) {'ok' if met else 'MISSED'}")
     return met
 

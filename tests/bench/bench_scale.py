@@ -26,14 +26,13 @@ import numpy as np
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
 from rdt.data.dataset import tokenize
-from rdt.data.tokens import token_row
+from rdt.data.tokens import sentence, token_row
 from rdt.data.vocabulary import build_vocabulary
+from rdt.features.retrieval import Pool, Retrieved, retrieve, unit
+from rdt.features.split import Split
 from rdt.features.store import GRID_CELLS, FeatureStore, StoreWriter
 from rdt.metrics.ciderd import DocumentFrequency
-from rdt.retrieval import Pool, Retrieved, retrieve, unit
-from rdt.training.batches import Split
 from rdt.training.frequencies import train_frequencies
-from rdt.training.rl import sentence
 from tests.bench import coco
 from tests.bench.bench_core import verdict
 

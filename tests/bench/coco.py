@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rdt.data.coco import References, references_by_image
 from rdt.data.dataset import tokenize
-from rdt.io import atomic_write_text
-from rdt.metrics.coco import References, references_by_image
+from rdt.files import atomic_write_text
 from rdt.metrics.java import JARS
 
 YEARS = ("train2014", "val2014")

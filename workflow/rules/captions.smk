@@ -16,7 +16,7 @@ rule captions:
     resources:
         gpu=gpus(),
     params:
-        code=code_digest("rdt.captioning"),
+        code=code_digest("rdt.commands.captions"),
         settings=lambda wildcards: setting(
             [
                 asdict(job)

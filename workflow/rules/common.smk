@@ -7,21 +7,16 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rdt.chain import annotations as annotation_files
-from rdt.chain import pool_role
-from rdt.config import check_data, load_experiment
-from rdt.cost_report import estimate
-from rdt.differences import difference_plan, with_differences
+from rdt.provenance.steps import annotations as annotation_files
+from rdt.experiment.file import check_data, load_experiment
+from rdt.experiment.settings import pool_role
+from rdt.report.estimate import cost_estimate
+from rdt.experiment.differences import difference_plan, with_differences
 from rdt.errors import UserError
-from rdt.paths import Paths
-from rdt.plan import (
-    data_configuration,
-    digest,
-    load_tables,
-    plan,
-    resolved_configuration,
-)
-from rdt.provenance import code_digest
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.runs import data_configuration, resolved_configuration, settings_digest
+from rdt.provenance.code import code_digest
 from rdt.studies.file import read_studies
 
 ENVIRONMENT = "../../environment.yml"
@@ -106,7 +101,7 @@ def gpus(processes=1):
 
 def setting(*values):
     """A digest of settings, for a rule's params: a change of one reruns the rule."""
-    return digest({str(at): value for at, value in enumerate(values)})
+    return settings_digest({str(at): value for at, value in enumerate(values)})
 
 
 def annotations(role):
@@ -306,7 +301,7 @@ def tell_cost():
     """In a dry run, what the table of jobs does not say. The cost of the scenes was measured: it is in their files."""
     # Snakemake knows only after it has read all rules whether it is to run them.
     if workflow.dryrun and EXPERIMENT.data["primary"].source != "scenes":
-        print(estimate(PLAN, PATHS), flush=True)
+        print(cost_estimate(PLAN, PATHS), flush=True)
 
 
 def files_of_all():

@@ -12,7 +12,7 @@ rule encoder:
         ENVIRONMENT
     threads: encoder_threads()
     params:
-        code=code_digest("rdt.features.encoder"),
+        code=code_digest("rdt.commands.encoder"),
         settings=setting(EXPERIMENT.encoder and asdict(EXPERIMENT.encoder)),
     message:
         "train the encoder"
@@ -36,7 +36,7 @@ rule features:
         ENVIRONMENT
     threads: encoder_threads()
     params:
-        code=code_digest("rdt.features.extract"),
+        code=code_digest("rdt.commands.features"),
         settings=lambda wildcards: setting(
             data_configuration(EXPERIMENT, wildcards.role)
         ),
@@ -59,7 +59,7 @@ rule probe:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.features.probe"),
+        code=code_digest("rdt.commands.probe"),
     message:
         "probe the features"
     shell:

@@ -16,7 +16,7 @@ rule score:
         ENVIRONMENT
     threads: 2  # METEOR's process works beside ours
     params:
-        code=code_digest("rdt.scoring"),
+        code=code_digest("rdt.commands.score"),
         rows=lambda wildcards: setting(
             [asdict(cell) for cell in PLAN.cells if cell.role == wildcards.role]
         ),
@@ -55,7 +55,7 @@ rule tables:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.tables"),
+        code=code_digest("rdt.commands.tables"),
     message:
         "write the tables"
     shell:
@@ -83,7 +83,7 @@ rule claims:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.claims"),
+        code=code_digest("rdt.commands.claims"),
     message:
         "judge the paper's claims"
     shell:

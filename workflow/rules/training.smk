@@ -18,8 +18,8 @@ rule train:
     resources:
         gpu=gpus(EXPERIMENT.training.processes),
     params:
-        code=code_digest("rdt.training.stage"),
-        settings=lambda wildcards: digest(
+        code=code_digest("rdt.commands.train"),
+        settings=lambda wildcards: settings_digest(
             resolved_configuration(EXPERIMENT, NETWORKS.runs[wildcards.run])
         ),
     message:

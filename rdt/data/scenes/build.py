@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Picture
 
-from rdt.config import ROLES, Data, Role
 from rdt.data.dataset import DOMAINS, Caption
-from rdt.data.scenes import scene as parts
+from rdt.data.scenes import scene
 from rdt.data.scenes.grammar import DESCRIPTIVE, PLAINSPOKEN, describe
 from rdt.data.scenes.render import CELL, RENDERED, SIDE, SKETCHED, dominant, render, sample_nuisance
 from rdt.data.scenes.scene import Scene, sample_scene, sample_twins
 from rdt.errors import UserError
-from rdt.io import atomic_folder
+from rdt.experiment.settings import ROLES, Data, Role
+from rdt.files import atomic_folder
 
 SPLITS = ("train", "val", "test")
 TRAIN_CAPTIONS = 5  # of a train or val image; a test image has data.references
@@ -55,7 +55,7 @@ def build_scenes(out: Path, role: Role, data: Data, seed: int) -> None:
     _check(role, data)
     with atomic_folder(out) as folder:
         (folder / "images").mkdir()
-        _write(folder, role, data, seed)
+        _write_role(folder, role, data, seed)
 
 
 def _check(role: Role, data: Data) -> None:
@@ -78,7 +78,7 @@ def _rng(seed: int, role: Role, split: str, index: int, stream: int) -> np.rando
 
 def _samples(role: Role, data: Data, seed: int) -> Iterator[Sample]:
     if role == "novel":
-        seen, unseen = parts.KINDS, parts.NOVEL_KINDS
+        seen, unseen = scene.KINDS, scene.NOVEL_KINDS
         worlds = {"in-domain": (seen, ()), "near-domain": (seen + unseen, unseen), "out-domain": (unseen, ())}
         for i in range(data.test):
             domain = DOMAINS[i % len(DOMAINS)]
@@ -89,15 +89,15 @@ def _samples(role: Role, data: Data, seed: int) -> Iterator[Sample]:
         for i in range(0, getattr(data, split), 2 if in_pairs else 1):
             rng = _rng(seed, role, split, i, 0)
             if in_pairs:
-                attribute = parts.ATTRIBUTES[i // 2 % len(parts.ATTRIBUTES)]
-                first, second = sample_twins(rng, attribute, parts.KINDS)
+                attribute = scene.ATTRIBUTES[i // 2 % len(scene.ATTRIBUTES)]
+                first, second = sample_twins(rng, attribute, scene.KINDS)
                 yield Sample(first, split, i, i, twin=i + 1, twin_attribute=attribute)
                 yield Sample(second, split, i + 1, i, twin=i, twin_attribute=attribute)
             else:
-                yield Sample(sample_scene(rng, parts.KINDS), split, i, i)
+                yield Sample(sample_scene(rng, scene.KINDS), split, i, i)
 
 
-def _write(folder: Path, role: Role, data: Data, seed: int) -> None:
+def _write_role(folder: Path, role: Role, data: Data, seed: int) -> None:
     style, speech = STYLES[role]
     samples = list(_samples(role, data, seed))
     captions, cells = [], []
@@ -109,7 +109,7 @@ def _write(folder: Path, role: Role, data: Data, seed: int) -> None:
         rng = _rng(seed, role, sample.split, sample.index, 2)
         number = data.references if sample.split == "test" else TRAIN_CAPTIONS
         captions.append([describe(sample.scene, rng, speech) for _ in range(number)])
-    annotations = _nocaps(samples, captions) if role == "novel" else _karpathy(f"scenes-{role}", samples, captions)
+    annotations = _nocaps(samples, captions) if role == "novel" else _as_karpathy(f"scenes-{role}", samples, captions)
     (folder / "dataset.json").write_text(json.dumps(annotations), encoding="utf-8")
     np.savez_compressed(folder / "layout.npz", **_layout(samples, np.stack(cells)))
 
@@ -118,7 +118,7 @@ def _filename(image_id: int) -> str:
     return f"{image_id:06d}.jpg"
 
 
-def _karpathy(name: str, samples: list[Sample], captions: list[list[Caption]]) -> dict:
+def _as_karpathy(name: str, samples: list[Sample], captions: list[list[Caption]]) -> dict:
     images, sentence_id = [], 0
     for image_id, (sample, sentences) in enumerate(zip(samples, captions, strict=True)):
         image = {"filename": _filename(image_id), "imgid": image_id, "split": sample.split, "sentences": []}
@@ -151,7 +151,7 @@ def _layout(samples: list[Sample], cells: np.ndarray) -> dict[str, np.ndarray]:
     ``background`` (n,) is a code into ``background_names``, which has no such 0.
     """
     names = {
-        "kind": parts.KINDS + parts.NOVEL_KINDS, "color": parts.COLORS, "texture": parts.TEXTURES, "size": parts.SIZES,
+        "kind": scene.KINDS + scene.NOVEL_KINDS, "color": scene.COLORS, "texture": scene.TEXTURES, "size": scene.SIZES,
     }  # fmt: skip
     arrays = {"image_id": np.arange(len(samples))}
     for attribute, values in names.items():
@@ -162,6 +162,6 @@ def _layout(samples: list[Sample], cells: np.ndarray) -> dict[str, np.ndarray]:
                 codes[i, label] = 1 + values.index(getattr(group, attribute))
         arrays[attribute] = np.take_along_axis(codes, cells.reshape(len(samples), -1), axis=1).reshape(-1, GRID, GRID)
         arrays[f"{attribute}_names"] = np.array(("none", *values))
-    backgrounds = [parts.BACKGROUNDS.index(sample.scene.background) for sample in samples]
-    arrays |= {"background": np.array(backgrounds, np.int8), "background_names": np.array(parts.BACKGROUNDS)}
+    backgrounds = [scene.BACKGROUNDS.index(sample.scene.background) for sample in samples]
+    arrays |= {"background": np.array(backgrounds, np.int8), "background_names": np.array(scene.BACKGROUNDS)}
     return arrays

@@ -1,0 +1,59 @@
+"""A stage's caption files, and the network that they are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from rdt.captioning.generate import Sampling, decode, denoise_captions, sentence_ranks, teacher_captions
+from rdt.experiment.plan import CaptionJob
+from rdt.features.inputs import Inputs, caption_rows
+from rdt.files import atomic_write_json
+from rdt.model.teacher import Teacher
+from rdt.model.weights import build, check_configuration, configuration, load_weights
+from rdt.workspace import Workspace
+
+
+def write_results(path: Path, image_ids: Sequence[int], captions: Sequence[str]) -> None:
+    """A COCO results file."""
+    records = [{"image_id": int(image), "caption": caption} for image, caption in zip(image_ids, captions, strict=True)]
+    atomic_write_json(path, records)
+
+
+def load_network(workspace: Workspace, inputs: Inputs, run_id: str, trained_stage: str) -> nn.Module:
+    """The trained network of one stage, in evaluation mode; its configuration must be the plan's."""
+    run = workspace.plan.runs[run_id]
+    folder = workspace.paths.stage(run_id, trained_stage)
+    dims = (inputs.grid_dim, inputs.global_dim)
+    check_configuration(folder, configuration(workspace.experiment, run, trained_stage, inputs.vocabulary, *dims))
+    model = build(workspace.experiment, run, trained_stage, inputs.vocabulary.size, *dims)
+    load_weights(folder / "model.safetensors", model)
+    return model.eval()
+
+
+def write_captions(workspace: Workspace, job: CaptionJob, inputs: Inputs, model: nn.Module) -> dict[str, float]:
+    """Write the file of one split and those of its random draws; returns counts for tracking."""
+    run = workspace.plan.runs[job.run]
+    split = inputs.split(job.split)
+    if isinstance(model, Teacher):
+        rows = teacher_captions(model, split, workspace.experiment.training.teacher_beam)
+        captions = [inputs.vocabulary.decode(row) for row in rows.tolist()]
+        write_results(workspace.paths.captions(job.run, job.stage, job.role, job.split), split.image_ids, captions)
+        return {"images": len(split)}
+    oov = words = 0
+    sampling = Sampling(run.method, job.steps, run.seed)
+    for draw in (None, *range(job.draws)):
+        ranks = sentence_ranks(split, run.seed, draw, job.draws)
+        cascade = None
+        for first in workspace.plan.caption_inputs(job):
+            path = workspace.paths.captions(first.run, first.stage, first.role, first.split, draw)
+            cascade = caption_rows(path, split.image_ids, inputs.vocabulary, inputs.length)
+        bits = denoise_captions(model, split, ranks, sampling, cascade)
+        captions, outside = decode(model, bits, inputs.vocabulary, run.method)
+        write_results(
+            workspace.paths.captions(job.run, job.stage, job.role, job.split, draw), split.image_ids, captions
+        )
+        oov, words = oov + outside, words + sum(len(caption.split()) for caption in captions)
+    return {"images": len(split) * (job.draws + 1), "words": words, "codes_outside_vocabulary": oov}

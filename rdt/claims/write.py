@@ -1,0 +1,22 @@
+"""Write the verdicts on the claims: a page, a CSV, and the lines that a workflow ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdt.claims.claim import Claim, Judgement
+from rdt.claims.judge import judge
+from rdt.claims.page import claims_csv, claims_page
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import Plan
+from rdt.files import atomic_write_text
+from rdt.scoring.measurements import Measurements
+
+
+def write_claims(plan: Plan, paths: Paths, claims: Sequence[Claim]) -> list[Judgement]:
+    """Write ``claims.md`` and ``claims.csv`` of an experiment."""
+    measurements = Measurements.of(plan, paths)
+    judgements = [judge(claim, measurements) for claim in claims]
+    atomic_write_text(paths.claims.with_suffix(".csv"), claims_csv(judgements, plan.experiment))
+    atomic_write_text(paths.claims, claims_page(judgements, plan.experiment))
+    return judgements

@@ -1,0 +1,28 @@
+"""The arguments that many commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+from rdt.workspace import Workspace
+
+
+def experiment_argument(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every stage."""
+    parser.add_argument("experiment", help="name of a file in experiments/, or the path of your own")
+    _data_root_option(parser)
+
+
+def experiment_option(parser: argparse.ArgumentParser) -> None:
+    """The same for a command that has a subject of its own: the experiment is the default one unless it is named."""
+    parser.add_argument("--experiment", default="scenes", metavar="NAME", help="by name or by path (default: scenes)")
+    _data_root_option(parser)
+
+
+def _data_root_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", help="folder that the paths of the experiment's data are relative to")
+
+
+def open_workspace(args: argparse.Namespace) -> Workspace:
+    """The experiment that the arguments name."""
+    return Workspace.open(args.experiment, args.data_root)

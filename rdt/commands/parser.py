@@ -1,0 +1,40 @@
+"""The parser of all commands. A command's module is imported when it is called: none waits for another's libraries."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from rdt import __version__
+from rdt.commands import COMMANDS
+from rdt.errors import UserError
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of all commands, in which only that of ``command`` knows its arguments."""
+    parser = argparse.ArgumentParser(
+        prog="rdt", description="Fine-grained captioning by a Ranking Diffusion Transformer."
+    )
+    parser.add_argument("--version", action="version", version=f"rdt {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (module, text) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        subparser.add_argument("--log", type=Path, metavar="FILE", help="file for the traceback of an error")
+        if name == command:
+            stage = _command_module(module, name)
+            stage.add_arguments(subparser)
+            subparser.set_defaults(execute=stage.run)
+    return parser
+
+
+def _command_module(module: str, command: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "rdt":
+            raise
+        problem = f"needs the Python package {package}, which is not installed"
+        raise UserError(f"rdt {command}", problem, "run `rdt doctor`, which names the command that mends it") from error

@@ -1,0 +1,24 @@
+"""rdt train: train one stage of one run."""
+
+from __future__ import annotations
+
+import argparse
+
+from rdt.commands.arguments import experiment_argument, open_workspace
+from rdt.features.inputs import open_inputs
+from rdt.training.network import Training, train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``rdt train``."""
+    experiment_argument(parser)
+    parser.add_argument("--run", required=True, help="id of the run, as in results/<experiment>/runs/")
+    parser.add_argument("--stage", required=True, choices=("xe", "xe2", "rl", "rl2"))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train one network and write its weights; an interrupted training continues where it was."""
+    workspace = open_workspace(args)
+    planned = workspace.run(args.run)
+    inputs = open_inputs(workspace.experiment, workspace.paths, planned.role, planned.role, planned.method.length)
+    train(Training(workspace, planned, args.stage, inputs))

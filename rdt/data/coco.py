@@ -1,0 +1,177 @@
+"""Captions and references from files: COCO's results and annotations, Karpathy's and nocaps' JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rdt.data.dataset import SPLITS
+from rdt.errors import UserError
+from rdt.files import read_json
+
+ImageId = int | str
+
+_SPLITS = {theirs: ours for ours, names in SPLITS.items() for theirs in names}
+_RESULTS_FORM = "write a list of {image_id, caption}, the COCO results format"
+
+
+@dataclass(frozen=True)
+class References:
+    """The reference captions of each image, in the file's order of images, and its domain where the file has them."""
+
+    captions: dict[ImageId, list[str]]
+    domains: dict[ImageId, str] = field(default_factory=dict)
+
+
+def read_document(path: Path) -> Any:
+    """What a JSON file holds. Raises UserError where it cannot be read."""
+    if path.is_dir():
+        raise UserError(path, "is a folder", "name a JSON file in it")
+    return read_json(path)
+
+
+def results_by_image(results: Sequence[Mapping[str, Any]], where: str | Path) -> dict[ImageId, str]:
+    """COCO results ``[{"image_id", "caption"}]`` as a caption per image; UserError where the form is another."""
+    if not isinstance(results, list):
+        raise UserError(where, f"holds {_type_name(results)}, not a list", _RESULTS_FORM)
+    if not results:
+        raise UserError(where, "holds no captions", _RESULTS_FORM)
+    captions: dict[ImageId, str] = {}
+    for number, entry in enumerate(results):
+        image, caption = _caption(entry, where, f"entry {number}")
+        if image in captions:
+            raise UserError(where, f"image {image} has two captions (the second is entry {number})", "keep one of them")
+        captions[image] = caption
+    return captions
+
+
+def references_by_image(document: Any, where: str | Path, split: str | None = None) -> References:
+    """References of COCO annotations, of nocaps (with domains), or of one split of Karpathy's JSON.
+
+    The order is that of ``images`` where the file lists them, as the COCO tools have it. An image that is
+    listed but has no caption is not among the references. Raises UserError where the form is another.
+    """
+    if isinstance(document, Mapping):
+        images = document.get("images")
+        if isinstance(document.get("annotations"), list):
+            if split is not None:
+                raise UserError(where, "is a COCO annotation file, which has no splits", "leave --split out")
+            return _coco(document["annotations"], images if isinstance(images, list) else [], where)
+        if isinstance(images, list) and any(isinstance(image, Mapping) and "sentences" in image for image in images):
+            return _karpathy(images, where, split)
+    raise UserError(
+        where,
+        "has neither a list 'annotations' nor a list 'images' with 'sentences'",
+        "give COCO annotations, nocaps' or Karpathy's JSON",
+    )
+
+
+def matched(
+    captions: Mapping[ImageId, str], references: Mapping[ImageId, Sequence[str]], where: str | Path
+) -> dict[ImageId, str]:
+    """``captions`` in the order of their references, of which there may be more.
+
+    Raises UserError for a caption of an image without references.
+    """
+    stranger = next((image for image in captions if image not in references), None)
+    if stranger is not None:
+        other = next((image for image in references if str(image) == str(stranger)), None)
+        if other is not None:
+            problem = f"image {stranger} is {_kind_of_id(stranger)} here and {_kind_of_id(other)} in the references"
+            raise UserError(where, problem, "write the ids as the references do")
+        raise UserError(where, f"image {stranger} has no reference caption", "use the annotations of the same split")
+    return {image: captions[image] for image in references if image in captions}
+
+
+def _kind_of_id(image: ImageId) -> str:
+    return "a text" if isinstance(image, str) else "a number"
+
+
+def _coco(annotations: Sequence[Any], images: Sequence[Any], where: str | Path) -> References:
+    found: dict[ImageId, list[str]] = {}
+    for number, entry in enumerate(annotations):
+        image, caption = _caption(entry, where, f"annotation {number}")
+        found.setdefault(image, []).append(caption)
+    listed = {_id(entry, "id", where, f"images[{n}]"): entry for n, entry in enumerate(images)}
+    captions = {image: found[image] for image in (*listed, *found) if image in found}
+    domains = {image: str(entry["domain"]) for image, entry in listed.items() if "domain" in entry}
+    return References(_not_empty(captions, where), domains)
+
+
+def _karpathy(images: Sequence[Any], where: str | Path, split: str | None) -> References:
+    splits = dict.fromkeys(_split(image) for image in images)
+    if split is None and len(splits) > 1:
+        raise UserError(where, f"has the splits {', '.join(splits)}", "name one of them with --split")
+    if split is not None and split not in splits:
+        raise UserError(where, f"has no split {split!r}", f"choose among {', '.join(splits)}")
+    captions: dict[ImageId, list[str]] = {}
+    for number, image in enumerate(images):
+        if split not in (None, _split(image)):
+            continue
+        name = _id(
+            image, "cocoid" if isinstance(image, Mapping) and "cocoid" in image else "imgid", where, f"images[{number}]"
+        )
+        if name in captions:
+            raise UserError(where, f"image {name} is there twice", "keep one of them")
+        captions[name] = [_sentence(sentence, where, name) for sentence in image.get("sentences") or []]
+    return References(_not_empty({name: texts for name, texts in captions.items() if texts}, where))
+
+
+def _split(image: Any) -> str:
+    name = str(image.get("split", "")) if isinstance(image, Mapping) else ""
+    return _SPLITS.get(name, name)
+
+
+def _sentence(sentence: Any, where: str | Path, image: ImageId) -> str:
+    if isinstance(sentence, Mapping):
+        if isinstance(sentence.get("raw"), str):
+            return sentence["raw"]
+        if isinstance(sentence.get("tokens"), list):
+            return " ".join(map(str, sentence["tokens"]))
+    raise UserError(where, f"image {image} has a sentence with neither 'raw' nor 'tokens'", "correct it")
+
+
+def _caption(entry: Any, where: str | Path, name: str) -> tuple[ImageId, str]:
+    image = _id(entry, "image_id", where, name)
+    if "caption" not in entry:
+        raise UserError(where, f"{name}, of image {image}, has no 'caption'", "add it, or remove the entry")
+    if not isinstance(entry["caption"], str):
+        problem = f"the caption of image {image} ({name}) is {_type_name(entry['caption'])}, not a text"
+        raise UserError(where, problem, "correct it")
+    return image, entry["caption"]
+
+
+def _id(entry: Any, key: str, where: str | Path, name: str) -> ImageId:
+    if not isinstance(entry, Mapping):
+        raise UserError(where, f"{name} is {_type_name(entry)}, not an object", "see the COCO format")
+    if key not in entry:
+        raise UserError(where, f"{name} has no '{key}'", "see the COCO format")
+    image = entry[key]
+    if isinstance(image, bool) or not isinstance(image, int | str):
+        raise UserError(
+            where, f"the '{key}' of {name} is {_type_name(image)}, neither a whole number nor a text", "correct it"
+        )
+    return image
+
+
+def _not_empty(captions: dict[ImageId, list[str]], where: str | Path) -> dict[ImageId, list[str]]:
+    if not captions:
+        raise UserError(where, "has no reference captions", "give annotations with captions")
+    return captions
+
+
+def _type_name(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), f"the number {value}")
+
+
+def read_captions(path: Path) -> dict[int, str]:
+    """A COCO results file as image id -> caption; UserError when it is not one."""
+    records = read_json(path)
+    try:
+        return {int(record["image_id"]): str(record["caption"]) for record in records}
+    except (KeyError, TypeError, ValueError):
+        problem = 'not a results file: expected a list of {"image_id": ..., "caption": ...}'
+        raise UserError(path, problem, "caption this split again") from None

@@ -1,0 +1,214 @@
+"""An experiment file, as frozen dataclasses.
+
+The four groups of settings are what can differ between two experiments: the *method* (a preset of
+the paper or of the released code), the *data* of each role, the *model* sizes and the *training*
+budget. ``Method`` alone is what a row of a table may override.
+
+The annotations are the only place that says which type and range a value has: the reader of
+experiment files (:mod:`rdt.experiment.file`) and the JSON schema are derived from them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+Role = Literal["primary", "secondary", "novel"]
+Phase = Literal["xe", "rl"]
+ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
+Table = Literal["II", "III", "IV", "V", "VI", "VII", "VIII"]
+TABLES: tuple[Table, ...] = ("II", "III", "IV", "V", "VI", "VII", "VIII")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The interval from ``least`` to ``most``, both allowed unless the flag says otherwise."""
+
+    least: float
+    most: float = math.inf
+    open_left: bool = False
+    open_right: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = self.least < value if self.open_left else self.least <= value
+        below = value < self.most if self.open_right else value <= self.most
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if self.most == math.inf:
+            return f"{'above' if self.open_left else 'at least'} {self.least:g}"
+        return f"in {'(' if self.open_left else '['}{self.least:g}, {self.most:g}{')' if self.open_right else ']'}"
+
+
+Count = Annotated[int, Range(1)]
+CountOrZero = Annotated[int, Range(0)]
+Positive = Annotated[float, Range(0, open_left=True)]
+NotNegative = Annotated[float, Range(0)]
+Probability = Annotated[float, Range(0, 1)]
+Share = Annotated[float, Range(0, 1, open_left=True)]
+Fraction = Annotated[float, Range(0, 1, open_right=True)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What the paper specifies; ``experiments/method/*.yaml`` hold whole sets of these values."""
+
+    # Tokens
+    length: Annotated[int, Range(4)]  # L: positions of a token row (words and one end token)
+    min_count: Count  # a word of the vocabulary occurs at least so often in the train split
+    # Diffusion
+    steps: Count  # T of Alg. 1
+    time_delta: CountOrZero  # Delta of Alg. 1, in steps
+    t_max: Share  # t' ~ U(0, t_max) in training
+    self_condition: Probability  # probability of the self-conditioning pass, per batch
+    sample_noise: bool  # add mu * eps in Alg. 1
+    supervise_padding: bool  # L_XE and L_bit over all L positions, not only up to the first end token
+    oov: Literal["clamp", "nearest"]  # what a bit code outside the vocabulary decodes to
+    # Ranking visual encoder
+    cls: bool  # the global vector is the first visual token
+    visual_pos: bool  # learned positions on the visual tokens
+    lambda_f: Share  # share of keys kept by forward-ranking attention, Eq. 17
+    lambda_e: Probability  # share of keys reused by inverse-ranking attention, Eq. 20
+    routing: Literal["per_query", "query0", "shared_heads"]
+    fusion: Literal["concat", "add0.2"]  # Eq. 23
+    drop_last_key: bool  # the inverse branch omits the very last key (a slip of the released code)
+    # Losses, Eq. 13
+    lambda_xe: NotNegative
+    lambda_bit: NotNegative
+    lambda_rank: NotNegative
+    label_smoothing: Fraction
+    delta_tim: Probability  # Eq. 27, a fraction of T
+    delta_sen: Annotated[float, Range(0, 2)]  # Eq. 28; q lies in [-1, 1], so 2 keeps every pair
+    margin: bool  # hinge of Eq. 24 at |q_i* - q_j*| (True) or at 0
+    average: Literal["all_pairs", "active_pairs"]  # 1/n^2 of Eq. 26, or over the pairs that both masks keep
+    quality: Literal["mean_bits", "top5_words"]  # q of a predicted caption
+    rank_in_cascade: bool  # L_rank also in the second cascade
+    # Retrieved sentences
+    retrieved: Count  # captions kept per image
+    exclude_own: bool  # a train image's own captions are not retrieved for it
+    # Cascade
+    cascade_noise: Probability  # probability that a word of the first cascade's caption is replaced
+    # Guided self-critical training, Eq. 14
+    rl_lr: Positive
+    rl_references: Literal["all", "batch"]
+    # Protocol
+    images_per_step: Count
+    captions_per_image: Count
+    select_on: Literal["val", "test"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set of one role."""
+
+    source: Literal["scenes", "karpathy", "nocaps"]
+    title: str = ""  # name shown in tables
+    # source: scenes (numbers of images and of references per test image)
+    train: CountOrZero = 0
+    val: CountOrZero = 0
+    test: CountOrZero = 0
+    references: Count = 5
+    # source: karpathy, nocaps (paths, relative to data_root)
+    annotations: str = ""
+    images: str = ""
+    features: str = ""  # folder of published .npz features; empty: extract with the encoder
+    caption_features: str = ""
+    retrieval_features: str = ""  # folder whose g_feature is in the captions' space; empty: that of features is
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """The two-tower encoder that is trained on the primary train split."""
+
+    image_size: Count
+    width: Count  # channels of a grid cell (D) and of the joint space (E)
+    epochs: Count
+    images_per_step: Annotated[int, Range(2)]  # a contrastive batch needs a pair
+    lr: Positive
+    threads: Count
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Sizes of the captioner and of its autoregressive teacher."""
+
+    dim: Count
+    heads: Count
+    ffn: Count
+    visual_layers: Count  # N_v
+    semantic_layers: Count
+    sentence_layers: Count
+    dropout: Fraction
+    visual_dropout: Fraction
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The budget of one training run."""
+
+    xe_epochs: Count
+    grid_xe_epochs: Count  # the same for the rows of the grids, Tables VI and VIII
+    rl_epochs: CountOrZero
+    teacher_xe_epochs: Count
+    teacher_rl_epochs: CountOrZero
+    teacher_rl_lr: Positive  # the captioner's is the method's rl_lr
+    schedule: Literal["noam", "cosine"]
+    lr: Positive  # factor of Noam's formula, or peak of the cosine
+    warmup_steps: Count
+    clip_value: Positive
+    ema: Fraction
+    evaluate_every: Count  # epochs between two evaluations on val
+    evaluate_steps: Count  # T of the sampler in those evaluations
+    cascade_steps: Count  # T of the sampler that captions the train split for the second cascade
+    cascades: Literal[1, 2]  # networks in sequence for Tables II, III, IV and VII
+    ablation_cascades: Literal[1, 2]  # the same for Tables V, VI and VIII
+    teacher_beam: Count
+    checkpoint_minutes: NotNegative
+    threads: Count  # of each process
+    device: Literal["cpu", "auto", "cuda"] = "cpu"  # auto: a GPU if there is one
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the layers in a training step
+    processes: Count = 1  # that train a network together: Snakemake starts them with torchrun
+    workers: CountOrZero = 0  # of each process, to make its batches; 0: it makes them itself
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The seeds of every row: one run each, in cross-entropy (xe) and in CIDEr optimisation (rl) columns.
+
+    ``grid``: those of the grids, Tables VI and VIII, where they are not those of cross-entropy.
+    """
+
+    xe: tuple[Seed, ...]
+    rl: tuple[Seed, ...]
+    grid: tuple[Seed, ...] = ()
+
+    def of(self, phase: Phase, grid: bool = False) -> tuple[int, ...]:
+        """The seeds of one phase, in a grid or elsewhere."""
+        if grid and self.grid:
+            return self.grid
+        return self.xe if phase == "xe" else self.rl
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole experiment file, resolved: preset and overrides merged, defaults filled."""
+
+    name: str
+    method: Method
+    method_name: str
+    data: dict[Role, Data]
+    encoder: EncoderSettings | None  # None where every role has published features
+    model: ModelSettings
+    training: TrainingSettings
+    seeds: Seeds
+    tables: tuple[Table, ...]
+    rows: dict[Table, tuple[str, ...]] = field(default_factory=dict)  # measured rows to run; all of a table not named
+    data_root: str = "."
+    path: str = field(default="", compare=False)  # the file it was read from
+
+
+def pool_role(role: Role) -> Role:
+    """Whose train captions are retrieved for a role: the novel one has no train split of its own."""
+    return "primary" if role == "novel" else role

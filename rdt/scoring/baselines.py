@@ -1,0 +1,57 @@
+"""Baselines of a split: human captions, the retrieved sentence and the most frequent train caption."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+from typing import Any
+
+from rdt.data.dataset import Image
+from rdt.metrics.corpus import Request, Scorer
+from rdt.metrics.diversity import distinct_n
+from rdt.scoring.references import REFERENCES, Targets
+
+
+def baselines(
+    targets: Targets,
+    train: Iterable[Image],
+    retrieved: Mapping[int, str],
+    scorer: Scorer,
+) -> dict[str, Any]:
+    """What a caption is worth without a captioner, against the first five references.
+
+    ``human``: each of the five in turn against the other four, mean of five; ``retrieved``: the first
+    retrieved sentence; ``most_frequent``: the train split's commonest caption, for every image.
+    """
+    references = targets.references("c5")
+    if references is None:
+        return {"role": targets.role, "split": targets.split, "not_run": targets.lack("c5")}
+    commonest = most_frequent_caption(train)
+    humans = [
+        Request(
+            {image: texts[turn] for image, texts in references.items()},
+            {image: texts[:turn] + texts[turn + 1 :] for image, texts in references.items()},
+        )
+        for turn in range(REFERENCES["c5"])
+    ]
+    others = [{image: retrieved[image] for image in references}, dict.fromkeys(references, commonest)]
+    *turns, nearest, constant = scorer.score_many([*humans, *(Request(captions, references) for captions in others)])
+    first = scorer.words([texts[0] for texts in references.values()])
+    return {
+        "role": targets.role,
+        "split": targets.split,
+        "n": len(references),
+        **({"spice": scorer.spice} if scorer.spice else {}),
+        "mean_words_references": targets.words_per_reference(scorer),
+        "human": {name: fmean(turn.corpus[name] for turn in turns) for name in nearest.corpus},
+        "human_distinct": {f"D@{n}": distinct_n(first, n) for n in (2, 3)},
+        "retrieved": nearest.corpus,
+        "most_frequent": {"caption": commonest, **constant.corpus},
+    }
+
+
+def most_frequent_caption(train: Iterable[Image]) -> str:
+    """The commonest caption of the train split; the one that appears first among equals."""
+    counts = Counter(" ".join(caption.tokens) for image in train for caption in image.captions)
+    return counts.most_common(1)[0][0]

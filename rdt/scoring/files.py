@@ -1,0 +1,62 @@
+"""Scores on disk: a JSON document with corpus values by scope, and beside it a Parquet with a row per image.
+
+A scope is a set of images and references. Its columns in the Parquet are ``<scope>/<metric>``, times 100, and the
+additive numbers of BLEU and METEOR, ``<scope>/bleu/<i>`` and ``<scope>/meteor/<i>`` (``rdt.metrics.statistics``).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rdt.errors import UserError
+from rdt.files import atomic_write_bytes, atomic_write_json
+from rdt.metrics import resampling, statistics
+from rdt.metrics.corpus import Scores
+
+
+def scope_document(scores: Scores) -> dict[str, Any]:
+    """Number of images, corpus values and their 95 % bootstrap intervals over images (null for one image)."""
+    intervals = resampling.interval(scores.statistics)
+    return {
+        "n": len(scores.image_ids),
+        "metrics": scores.corpus,
+        "intervals": {name: [intervals[name].low, intervals[name].high] for name in scores.corpus},
+    }
+
+
+def scope_columns(scope: str, scores: Scores) -> pd.DataFrame:
+    """The columns of one scope; the index is the image ids."""
+    columns = {f"{scope}/{name}": values for name, values in scores.per_image.items()}
+    columns |= statistics.to_columns(scores.statistics, scope)
+    return pd.DataFrame(columns, index=pd.Index(scores.image_ids, dtype=object))
+
+
+def read_columns(path: Path) -> pd.DataFrame:
+    """The columns beside the document ``path``, their index the image ids as texts; UserError where there are none."""
+    parquet = path.with_suffix(".parquet")
+    try:
+        frame = pd.read_parquet(parquet)
+    except FileNotFoundError:
+        raise UserError(parquet, "the file does not exist", f"it belongs beside {path}; score again") from None
+    except (OSError, ValueError) as error:  # pyarrow's errors are among them
+        raise UserError(parquet, f"cannot be read as Parquet ({error})", "score again") from None
+    return frame.set_index(frame["image_id"].map(str)).drop(columns="image_id")
+
+
+def write_scores(path: Path, document: Mapping[str, Any], columns: pd.DataFrame) -> None:
+    """Write the document to ``path``, a JSON file, and the columns, whose index is the image ids, beside it."""
+    frame = columns.rename_axis("image_id").reset_index()
+    ids = list(frame["image_id"])
+    if not all(isinstance(image, int) and abs(image) < 2**63 for image in ids):
+        frame["image_id"] = [str(image) for image in ids]
+    else:
+        frame["image_id"] = frame["image_id"].astype("int64")
+    parquet = io.BytesIO()
+    frame.to_parquet(parquet, index=False)
+    atomic_write_bytes(path.with_suffix(".parquet"), parquet.getvalue())
+    atomic_write_json(path, document)

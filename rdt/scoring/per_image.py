@@ -1,0 +1,118 @@
+"""The numbers by image of the networks of an experiment, and their resampled metrics.
+
+Each file is read and each set of images is resampled once. Networks that were scored on the same images
+see the same resamples, so all their differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from rdt.data.coco import results_by_image
+from rdt.data.vocabulary import Vocabulary
+from rdt.errors import UserError
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import DRAWN_METRICS, DRAWS, Cell, Plan
+from rdt.files import read_json
+from rdt.metrics import resampling, statistics
+from rdt.metrics.diversity import distinct_without_each, vocabulary_usage_without_each
+from rdt.metrics.names import TWINS, TWINS_COLUMN
+from rdt.metrics.statistics import Statistics
+from rdt.scoring.files import read_columns
+
+Network = tuple[str, str]  # run id, stage
+Images = tuple[str, str, str]  # role, split, scope
+
+
+def images_of(cell: Cell) -> Images:
+    """What the number of a cell is summed over: the images of a scope, or pairs of twins."""
+    return cell.role, cell.split, TWINS if cell.metric == TWINS else cell.scope
+
+
+class PerImage:
+    """Numbers by image of the networks of a plan.
+
+    ``frame`` gives the table of images of a network (run, stage, role, split), its index the image ids, and
+    ``draws`` the captions of each of its random draws, None where there are none; ``vocabulary`` the words of
+    a role.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        frame: Callable[[str, str, str, str], pd.DataFrame | None],
+        draws: Callable[[str, str, str, str], Sequence[Sequence[str]] | None],
+        vocabulary: Callable[[str], Sequence[str]],
+    ) -> None:
+        self._plan = plan
+        self._frame, self._draws, self._vocabulary = cache(frame), draws, cache(vocabulary)
+        self._resampled, self._jackknifed = cache(self._resample), cache(self._jackknife)
+        self.statistics = cache(self._statistics)
+        self._order: dict[tuple[str, str], list[str]] = {}
+
+    @classmethod
+    def of(cls, plan: Plan, paths: Paths) -> PerImage:
+        """Those that lie in an experiment's results."""
+
+        def frame(*of: str) -> pd.DataFrame | None:
+            path = paths.scores(*of)
+            return read_columns(path) if path.with_suffix(".parquet").exists() else None
+
+        def draws(*of: str) -> Sequence[Sequence[str]] | None:
+            files = [paths.captions(*of, draw) for draw in range(DRAWS)]
+            if not all(path.exists() for path in files):
+                return None
+            return [list(results_by_image(read_json(path), path).values()) for path in files]
+
+        def vocabulary(role: str) -> Sequence[str]:
+            return Vocabulary.load(paths.vocabulary(role)).words
+
+        return cls(plan, frame, draws, vocabulary)
+
+    def replicates(self, cell: Cell, network: Network) -> np.ndarray | None:
+        """Resampled values of one network for the metric of a cell; None where its files have none."""
+        if cell.metric in DRAWN_METRICS:
+            return self._jackknifed(network, cell.role, cell.split, cell.metric)
+        return self._resampled(images_of(cell)).get(network, {}).get(cell.metric)
+
+    def _statistics(self, network: Network, images: Images) -> Statistics | None:
+        """Numbers of one network that add up over some images; None where its files have none."""
+        role, split, scope = images
+        frame = self._frame(*network, role, split)
+        if frame is None:
+            return None
+        if self._order.setdefault((role, split), list(frame.index)) != list(frame.index):
+            raise UserError(
+                f"scores of {'/'.join(network)}", "are not of the same images as others", "score them again"
+            )
+        if scope == TWINS:
+            told_apart = frame[TWINS_COLUMN].dropna() if TWINS_COLUMN in frame else []
+            return {TWINS: told_apart.to_numpy(dtype=np.float64)[:, None] / 100} if len(told_apart) else None
+        return statistics.from_frame(frame, scope) if statistics.in_frame(frame, scope) else None
+
+    def _resample(self, images: Images) -> dict[Network, dict[str, np.ndarray]]:
+        """Bootstrap of all networks that were scored on some images, together."""
+        cells = [cell for cell in self._plan.cells if (cell.role, cell.split) == images[:2]]
+        networks = dict.fromkeys((run, cell.stage) for cell in cells for run in cell.runs)
+        found = {network: self.statistics(network, images) for network in networks}
+        present = {network: part for network, part in found.items() if part is not None}
+        return dict(zip(present, resampling.bootstrap(list(present.values())), strict=True)) if present else {}
+
+    def _jackknife(self, network: Network, role: str, split: str, metric: str) -> np.ndarray | None:
+        """Values of a diversity metric without each image in turn, spread as bootstrap replicates would be.
+
+        Dist-n counts what is distinct: a resample, which holds images twice, has less of it by construction.
+        """
+        draws = self._draws(*network, role, split)
+        if draws is None:
+            return None
+        if metric == "Voc-u":
+            words = self._vocabulary(self._plan.runs[network[0]].role)
+            without = [vocabulary_usage_without_each(draw, words) for draw in draws]
+        else:
+            without = [distinct_without_each(draw, int(metric.removeprefix("D@"))) for draw in draws]
+        return resampling.jackknife_replicates(np.mean(without, axis=0))

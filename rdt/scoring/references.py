@@ -1,0 +1,72 @@
+"""The references that captions are scored against, and the images of a split in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from rdt.data.dataset import Image, load_role
+from rdt.errors import UserError
+from rdt.experiment.settings import Role
+from rdt.metrics.corpus import Scorer
+from rdt.workspace import Workspace
+
+REFERENCES = {"c5": 5, "c40": 40}
+DOMAINS = {"in": "in-domain", "near": "near-domain", "out": "out-domain"}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The images of one split and their reference captions, as written."""
+
+    role: Role
+    split: str
+    split_images: tuple[Image, ...]
+
+    def references(self, scope: str) -> dict[int, list[str]] | None:
+        """References by image id of a scope ``set`` or ``set/domain``, or None where an image has too few."""
+        name, _, domain = scope.partition("/")
+        wanted = REFERENCES.get(name)
+        images = [image for image in self.images if domain in ("", "entire") or image.domain == DOMAINS[domain]]
+        if not images or (wanted and min(len(image.captions) for image in images) < wanted):
+            return None
+        return {image.id: [caption.raw for caption in image.captions[:wanted]] for image in images}
+
+    def lack(self, scope: str) -> str:
+        """Why :meth:`references` has none."""
+        name, _, domain = scope.partition("/")
+        least = min(len(image.captions) for image in self.images)
+        if least < REFERENCES.get(name, 1):
+            return f"not run: {name} needs {REFERENCES[name]} references per image, {self.role} has {least}"
+        return f"not run: {self.role} has no images of domain {DOMAINS.get(domain, domain)}"
+
+    def texts(self, most: int | None = None) -> list[str]:
+        """All references, or the first ones of each image."""
+        return [caption.raw for image in self.images for caption in image.captions[:most]]
+
+    def words_per_reference(self, scorer: Scorer) -> float:
+        return fmean(map(len, scorer.words(self.texts(REFERENCES["c5"]))))
+
+
+def in_order(captions: Mapping[int, str], images: Sequence[Image], where: Path) -> dict[int, str]:
+    """``captions`` of exactly these images, in their order; UserError naming an image that does not fit."""
+    ids = [image.id for image in images]
+    strangers = set(captions).symmetric_difference(ids)
+    if strangers:
+        odd = min(strangers, key=str)
+        problem = f"image {odd} is not in the split" if odd in captions else f"lacks image {odd}"
+        raise UserError(where, problem, "caption this split again")
+    return {image: captions[image] for image in ids}
+
+
+def targets_of(workspace: Workspace, role: Role, split: str) -> Targets:
+    """The images of a split of an experiment, with their references."""
+    return Targets(role, split, split_images(workspace, role, split))
+
+
+def split_images(workspace: Workspace, role: Role, split: str) -> tuple[Image, ...]:
+    experiment = workspace.experiment
+    dataset = load_role(role, experiment.data[role], workspace.paths.scenes(role), Path(experiment.data_root))
+    return dataset.split(split)

@@ -1,0 +1,90 @@
+"""The ``tables`` stage: Tables II-VIII with the paper's numbers beside ours, and a page about them.
+
+Built only from what scoring wrote, the captions of random draws, and ``reports/published/``. A published
+number never stands as ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from rdt.data.published import read_published
+from rdt.experiment.plan import Cell, Plan
+from rdt.metrics.resampling import holm
+from rdt.scoring.measurements import Measurements
+from rdt.tables.notes import (
+    budget_note,
+    cascade_note,
+    data_note,
+    diversity_notes,
+    interval_note,
+    metric_note,
+    spice_note,
+    test_note,
+)
+from rdt.tables.table import RowComparison, Table, Value
+
+
+def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], measurements: Measurements) -> list[Table]:
+    """Every table of the plan, filled from the scores that exist."""
+    built = []
+    for name, cells in groupby(plan.cells, key=lambda cell: cell.table):
+        published = read_published(name)
+        definition = tables[name]
+        parts = tuple(
+            (part.get("title", ""), tuple(f"{part['id']}/{m}" if "id" in part else m for m in part["metrics"]))
+            for part in definition["parts"]
+        )
+        filled = [fill(cell, published.get((cell.row, cell.column), ""), measurements) for cell in cells]
+        values = compare_rows(filled, definition["reference"], measurements)
+        notes = (
+            metric_note(values),
+            *definition.get("notes", ()),
+            *diversity_notes(values, measurements),
+            data_note(plan.experiment, values),
+            *cascade_note(plan.experiment, definition["cascades"]),
+            *budget_note(plan.experiment, bool(definition.get("grid"))),
+            *spice_note(values),
+            interval_note(values),
+            *test_note(name, values),
+        )
+        built.append(Table(name, definition["title"], notes, parts, values))
+    return built
+
+
+def fill(cell: Cell, paper: str, measurements: Measurements) -> Value:
+    """The value of one cell: quoted, measured, or not run with its reason."""
+    if not cell.measured:
+        return Value(cell, paper, "published" if paper else "")
+    reason = measurements.reason(cell)
+    if reason:
+        return Value(cell, paper, reason)
+    runs = " ".join(f"{run}/{cell.stage}" for run in cell.runs)
+    estimate = measurements.estimate(cell)
+    return Value(cell, paper, "measured", runs, estimate, spice=measurements.spice(cell))
+
+
+def compare_rows(values: Sequence[Value], reference: str, measurements: Measurements) -> tuple[Value, ...]:
+    """The values of a table with their comparisons against its reference row, corrected for their number."""
+    references = {value.cell.column: value.cell for value in values if value.cell.row == reference and value.run}
+    pairs = {
+        at: (value.cell, references[value.cell.column])
+        for at, value in enumerate(values)
+        if value.run and value.cell.row != reference and value.cell.column in references
+    }
+    pairs = {at: pair for at, pair in pairs.items() if measurements.common_seeds(*pair)}
+    p_values = dict(zip(pairs, measurements.permutation_p(list(pairs.values())), strict=True))
+    tested = [at for at, p in p_values.items() if p is not None]
+    corrected = dict(zip(tested, holm([p_values[at] for at in tested]), strict=True))
+    return tuple(
+        value
+        if at not in pairs
+        else replace(
+            value,
+            comparison=RowComparison(reference, measurements.difference(*pairs[at]), p_values[at], corrected.get(at)),
+        )
+        for at, value in enumerate(values)
+    )

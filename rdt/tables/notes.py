@@ -1,0 +1,119 @@
+"""The notes under a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from rdt.experiment.plan import DRAWN_METRICS
+from rdt.experiment.settings import Experiment
+from rdt.scoring.measurements import Measurements
+from rdt.tables.table import SIGNIFICANT, Value
+
+METRIC_NAMES = {
+    "B@": "B@n: BLEU-n",
+    "M": "M: METEOR",
+    "R": "R: ROUGE-L",
+    "C": "C: CIDEr",
+    "S": "S: SPICE",
+    "D@": "D@n: distinct n-grams per generated word",
+    "Voc-u": "Voc-u: share of the vocabulary that is used",
+}
+SPICE_DP_NOTE = (
+    "†: SPICE-dp in place of SPICE: the same definition on a dependency parse of another parser. Close to "
+    "SPICE on average, but another number; differences between our rows compare."
+)
+
+
+# Notes
+
+
+def metric_note(values: Sequence[Value]) -> str:
+    """What the metrics of a table are called in full."""
+    used = dict.fromkeys(value.cell.metric.rstrip("0123456789") for value in values)
+    return f"{', '.join(METRIC_NAMES[metric] for metric in used)}; all times 100."
+
+
+def data_note(experiment: Experiment, values: Sequence[Value]) -> str:
+    """What ours was measured on, and how that compares with the paper's."""
+    roles = [role for role in dict.fromkeys(value.cell.role for value in values) if role in experiment.data]
+    sets = ", ".join(f"{experiment.data[role].title or experiment.data[role].source} ({role})" for role in roles)
+    if any(experiment.data[role].source == "scenes" for role in roles):
+        return (
+            f"Ours is measured on rendered images: {sets}. The paper's numbers are about photographs: "
+            "compare differences between rows, not levels."
+        )
+    return f"Ours is measured on: {sets}."
+
+
+def cascade_note(experiment: Experiment, cascades: str) -> tuple[str, ...]:
+    """A note where the networks of a table are not cascaded as the paper's are."""
+    training = experiment.training
+    single = {"tables": training.cascades, "ablation": training.ablation_cascades}[cascades] == 1
+    return ("Ours is one network; the paper's are two in cascade.",) if single else ()
+
+
+def budget_note(experiment: Experiment, grid: bool) -> tuple[str, ...]:
+    """A note where the rows of a table trained for another time than those of other tables."""
+    own, others = experiment.training.grid_xe_epochs, experiment.training.xe_epochs
+    if not grid or own == others:
+        return ()
+    return (f"Ours trained for {own} epochs here and for {others} in the other tables: compare within this table.",)
+
+
+def spice_note(values: Sequence[Value]) -> tuple[str, ...]:
+    """A note where another metric stands in for SPICE."""
+    return (SPICE_DP_NOTE,) if any(value.spice == "SPICE-dp" for value in values) else ()
+
+
+def diversity_notes(values: Sequence[Value], measurements: Measurements) -> list[str]:
+    """Dist-n of each measured row in three scopes, and how many words of how large a vocabulary Voc-u counts."""
+    notes = []
+    for _, group in groupby((v for v in values if v.cell.metric in DRAWN_METRICS and v.run), lambda v: v.cell.row):
+        cells = [value.cell for value in group]
+        documents = measurements.documents(cells[0])
+        notes.append(f"{cells[0].row}: {diversity_scopes([document['diversity'] for document in documents])}")
+    if not notes:
+        return []
+    explained = "Dist-n as mean of the draws (in the table) / all draws pooled / per image over its draws."
+    return [explained, *notes]
+
+
+def diversity_scopes(drawn: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+    """The diversity of one row in words, from its documents, one per seed."""
+
+    def mean(scope: str, name: str) -> float:
+        return sum(document[scope][name] for document in drawn) / len(drawn)
+
+    scopes = ("mean", "pooled", "per_image")
+    distinct = [f"{name} {' / '.join(f'{mean(scope, name):.1f}' for scope in scopes)}" for name in ("D@2", "D@3")]
+    words, share = mean("mean", "words"), mean("mean", "Voc-u")
+    vocabulary = f" of {100 * words / share:.0f}" if share else ""
+    return f"{', '.join(distinct)}; Voc-u {words:.1f}{vocabulary} words (pooled {mean('pooled', 'words'):.1f})"
+
+
+def interval_note(values: Sequence[Value]) -> str:
+    """What the numbers are means of, and what the intervals of the CSV are about."""
+    seeds = sorted({value.estimate.seeds for value in values if value.estimate})
+    single = (
+        "95 % bootstrap intervals over the test images in the CSV, which say nothing about other seeds: with one "
+        "seed the scatter of training is unknown."
+    )
+    several = "mean over seeds ± their standard deviation, with 95 % intervals over images and seeds in the CSV"
+    if not seeds or seeds[-1] == 1:
+        return f"Ours: one seed, with {single}"
+    if seeds[0] == 1:
+        return f"Ours: where ± stands, {several}; elsewhere one seed, with {single}"
+    return f"Ours: {several}; {' or '.join(map(str, seeds))} seeds."
+
+
+def test_note(name: str, values: Sequence[Value]) -> tuple[str, ...]:
+    """What the asterisks mean."""
+    tests = [value.comparison for value in values if value.comparison and value.comparison.p is not None]
+    if not tests:
+        return ()
+    return (
+        f"*: differs from {tests[0].reference} in a paired permutation test over the images, p < {SIGNIFICANT:.2f} "
+        f"after Holm's correction for the {len(tests)} tests of this table (table_{name}_tests.csv). This is about "
+        "these trained networks; what may be said about the methods is in claims.md beside this folder.",
+    )

@@ -1,0 +1,73 @@
+"""A table: its cells, values and comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from rdt.experiment.plan import Cell
+from rdt.metrics.resampling import LEVEL, Estimate
+from rdt.scoring.measurements import Difference
+
+SIGNIFICANT = 1 - LEVEL
+
+
+@dataclass(frozen=True)
+class RowComparison:
+    """A cell against the same column of its table's reference row.
+
+    ``p``: of a paired permutation test over images, ``p_holm`` after Holm's correction over all tests of the
+    table; None where a metric has no numbers that add up over images.
+    """
+
+    reference: str
+    difference: Difference
+    p: float | None
+    p_holm: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        return self.p_holm is not None and self.p_holm < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Value:
+    """One position of a table: what the paper prints there ("" if nothing) and what we measured.
+
+    ``status``: measured, published, or ``not run: reason``. ``run``: the runs and their stage, if measured.
+    ``spice``: which SPICE an S is.
+    """
+
+    cell: Cell
+    paper: str
+    status: str
+    run: str = ""
+    estimate: Estimate | None = None
+    comparison: RowComparison | None = None
+    spice: str = ""
+
+    @property
+    def ours(self) -> float | None:
+        """Our mean over seeds."""
+        return None if self.estimate is None else self.estimate.value
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.ours is None or not self.paper else self.ours - float(self.paper)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper, filled: ``values`` row by row in the paper's order."""
+
+    name: str
+    title: str
+    notes: tuple[str, ...]
+    parts: tuple[tuple[str, tuple[str, ...]], ...]  # (title, columns)
+    values: tuple[Value, ...]
+
+    @property
+    def rows(self) -> list[tuple[str, str, bool, dict[str, Value]]]:
+        """(group, row, measured, value by column) in order."""
+        rows = groupby(self.values, key=lambda value: (value.cell.group, value.cell.row, value.cell.measured))
+        return [(*key, {value.cell.column: value for value in values}) for key, values in rows]

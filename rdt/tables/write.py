@@ -1,0 +1,66 @@
+"""Write an experiment's tables, its page and the archive for the test server."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rdt.data.coco import results_by_image
+from rdt.errors import UserError
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import Plan
+from rdt.files import atomic_write_bytes, atomic_write_text, read_json
+from rdt.scoring.measurements import Measurements
+from rdt.tables.build import build_tables
+from rdt.tables.formats import to_csv, to_latex, to_markdown, to_tests_csv
+from rdt.tables.page import headline, summary
+
+# The online server
+
+
+def server_zip(paths: Paths, run: str, stage: str, name: str) -> bytes:
+    """The archive that the COCO captions server takes: results of test and val under its names.
+
+    The same captions give the same bytes. Raises UserError for an image id that is not an integer.
+    """
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for split in ("test", "val"):
+            path = paths.captions(run, stage, "primary", split)
+            captions = results_by_image(read_json(path), path)
+            for image in captions:
+                if type(image) is not int:
+                    raise UserError(path, f"image id {image!r} is not an integer", "the server takes integers only")
+            content = json.dumps([{"image_id": image, "caption": text} for image, text in captions.items()])
+            archive.writestr(zipfile.ZipInfo(f"captions_{split}2014_{name}_results.json"), content)
+    return out.getvalue()
+
+
+# Files
+
+
+def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths: Paths) -> list[str]:
+    """Write every table as CSV, Markdown and LaTeX, the server's archive and the page; returns the headline."""
+    measurements = Measurements.of(plan, paths)
+    score = measurements.score
+    tables = build_tables(plan, definitions, measurements)
+    forms = {".csv": to_csv, ".md": to_markdown, ".tex": to_latex, "_tests.csv": to_tests_csv}
+    for table in tables:
+        for suffix, form in forms.items():
+            atomic_write_text(paths.tables / f"table_{table.name}{suffix}", form(table))
+    for run, stage in plan.server:
+        atomic_write_bytes(paths.tables / "server_RDT.zip", server_zip(paths, run, stage, "RDT"))
+    baselines = read_baselines(paths, plan.experiment.data)
+    found = paths.encoder / "probe.json"
+    probe = read_json(found) if found.exists() else None
+    atomic_write_text(paths.reports / "README.md", summary(plan, tables, score, baselines, probe))
+    return headline(plan, tables, score, baselines.get("primary"))
+
+
+def read_baselines(paths: Paths, roles: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """The baseline documents that exist, by role."""
+    files = {role: paths.baselines(role, "test") for role in roles}
+    return {role: read_json(path) for role, path in files.items() if path.exists()}

@@ -1,0 +1,284 @@
+"""What a job tells MLflow, without importing it.
+
+Importing MLflow takes longer than some jobs. A job therefore appends records to a file of its own,
+``results/<experiment>/tracking/<job>.jsonl``, and a sender (:mod:`rdt.tracking.sender`, another
+process, for which no job waits) ships the records of all jobs, at most once a minute while jobs run
+and once at the end of the workflow. A server that cannot be reached, or a full disk, costs a warning
+and never the job: the file stays and the next sender delivers it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from rdt.digests import ROOT
+from rdt.experiment.paths import Paths
+from rdt.provenance.code import code_digest, git_revision
+from rdt.tracking.machine import Machine
+from rdt.tracking.spool import (
+    SENDER_LOG,
+    append,
+    cut_torn_line,
+    delivered,
+    ended,
+    file_name,
+    flatten,
+    job_of,
+    key,
+    now,
+    pending,
+    spool_folder,
+    unfinished,
+    warn,
+)
+
+SEND_EVERY = 60.0  # seconds between two senders, over all jobs of an experiment
+SAMPLE_EVERY = 10.0  # seconds between two looks at processor and memory
+SEND_TIMEOUT = 300  # whole seconds; a sender that takes longer ends, and the next one goes on where it stopped
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One MLflow run as which a job is shown; a job can have one in each of several MLflow experiments.
+
+    ``experiment`` follows ``rdt-<experiment>`` in the name of MLflow's: ``Table II``, ``steps``, ``studies``.
+    ``name`` is what the list of runs shows, and ``tags`` are added to the job's own. ``parent`` is the
+    :func:`key` of the job under whose run this one is nested; one that is not there yet is made, with the
+    key as its name, so that a child may come first.
+    """
+
+    experiment: str
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    parent: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Data that a job has read: ``digest`` of their content, ``use`` such as training, ``size`` what is known of it."""
+
+    name: str
+    path: str
+    digest: str
+    use: str
+    size: Mapping[str, int] = field(default_factory=dict)
+
+
+class TrackedJob:
+    """The records of one job; a context manager that closes itself with the right status.
+
+    ``run`` and ``stage`` name the job, ``code`` is the module whose digest says which code ran, ``tags`` are
+    those of all its ``places`` (by default one among the ``steps``). The Snakemake rule is read from the
+    environment variable RDT_RULE. ``resume`` continues the MLflow runs of an earlier attempt that did not
+    finish, if there is one: steps and parameters that it recorded are not recorded again. A job that is
+    ``part_of`` another, by the :func:`key` of that, has no MLflow runs of its own: its metrics and artifacts
+    are added to the other's.
+
+    The trials of a study are runs nested under the study's, which may be opened before or after them::
+
+        Run(paths, "thresholds", "study", code=..., places=[Place("studies", "thresholds", {"sampler": "TPE"})])
+        Run(paths, "thresholds", "trial-7", code=..., tags={"worker": "2"},
+            places=[Place("studies", "trial 7", parent=key("thresholds", "study"))])
+
+    ``params``, ``metrics``, ``tag``, ``data_set``, ``artifact`` and ``model`` only append a line to a file; they
+    never raise, and nothing of them waits for a network.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        run: str,
+        stage: str,
+        *,
+        code: str,
+        seed: int | None = None,
+        role: str = "primary",
+        places: Sequence[Place] = (),
+        tags: Mapping[str, str] | None = None,
+        part_of: str = "",
+        resume: bool = False,
+    ) -> None:
+        self._paths = paths
+        self._last_step: dict[str, int] = {}
+        self._known_params: set[str] = set()
+        self._broken = False
+        self._lock = threading.Lock()
+        self._sender: subprocess.Popen[bytes] | None = None
+        folder, name = spool_folder(paths), file_name(run, stage, role)
+        earlier = unfinished(folder, name)
+        self.job = job_of(earlier[-1]) if resume and earlier else uuid.uuid4().hex
+        self._spool = folder / f"{name}.{self.job}.jsonl"
+        for old in earlier:
+            if old == self._spool:
+                self._continue()
+            elif not ended(old):
+                cut_torn_line(old)
+                append(old, {"end": "KILLED", "time": now()})
+        own = {
+            "rdt.job": self.job,
+            "rdt.key": key(run, stage),
+            "run": run,
+            "stage": stage,
+            "role": role,
+            "seed": "" if seed is None else str(seed),
+            "code": code_digest(code),
+            "snakemake.rule": os.environ.get("RDT_RULE", ""),
+            "mlflow.source.name": " ".join(sys.argv),
+            "mlflow.source.git.commit": git_revision() or "",
+        }
+        shown = [asdict(place) for place in places or [Place("steps", f"{run} {stage}")]]
+        start = {"start": shown, "part_of": part_of, "time": now()}
+        self._write(start | {"tags": {name: value for name, value in (own | dict(tags or {})).items() if value}})
+        self._stop = threading.Event()
+        self._machine = None if part_of else Machine()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    @property
+    def mlflow_run_id(self) -> str | None:
+        """MLflow's id of the run in the first place, once a sender has made it; the tag ``rdt.job`` always finds it."""
+        return delivered(self._paths).get(self.job)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Parameters; a mapping inside becomes dotted names. The first value of a parameter stands."""
+        flat = {name: value for name, value in flatten(values) if name not in self._known_params}
+        self._known_params.update(flat)
+        if flat:
+            self._write({"params": flat})
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers at a step, such as ``loss/xe`` or ``val/CIDEr``."""
+        new = {name: float(value) for name, value in values.items() if step > self._last_step.get(name, -1)}
+        self._last_step.update(dict.fromkeys(new, step))
+        if new:
+            self._write({"metrics": new, "step": step, "time": now()})
+
+    def tag(self, name: str, value: str) -> None:
+        self._write({"tags": {name: str(value)}})
+
+    def data_set(self, data: DataSet) -> None:
+        """Data that the job has read, MLflow's input."""
+        self._write({"data_set": asdict(data)})
+
+    def artifact(self, path: str | Path, folder: str = "") -> None:
+        """A file to copy into MLflow's store, read when it is sent."""
+        self._write({"artifact": str(Path(path).resolve()), "folder": folder})
+
+    def model(self, files: Sequence[Path], alias: str, score: float) -> None:
+        """A candidate for the registered model ``rdt-<experiment>``: it gets ``alias`` if no ``score`` was higher.
+
+        ``files`` are copied into MLflow's store only then. ``score`` is one of the selection split.
+        """
+        self._write({"model": [str(path.resolve()) for path in files], "alias": alias, "score": score})
+
+    def close(self, status: Status = "FINISHED") -> None:
+        """End the run, and send what is due."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._thread.join()
+        self._sample()
+        self._write({"end": status, "time": now()})
+        self._send_if_due()
+
+    def __enter__(self) -> TrackedJob:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close("FINISHED")
+        else:
+            self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    def _continue(self) -> None:
+        """Learn what the earlier attempt recorded."""
+        cut_torn_line(self._spool)
+        for line in self._spool.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            self._known_params.update(record.get("params", ()))
+            self._last_step.update(dict.fromkeys(record.get("metrics", ()), record.get("step", -1)))
+
+    def _write(self, record: dict[str, Any]) -> None:
+        try:
+            with self._lock:
+                append(self._spool, record)
+        except OSError as error:
+            if not self._broken:
+                warn(f"{self._spool}: {error.strerror}; records of this job are lost")
+            self._broken = True
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SAMPLE_EVERY):
+            self._sample()
+            self._send_if_due()
+
+    def _sample(self) -> None:
+        """Processor and memory, under the names by which MLflow shows them on a page of their own."""
+        if self._machine is not None:
+            values = {f"system/{name}": value for name, value in self._machine.sample().items()}
+            self.metrics(values, 1 + max((self._last_step.get(name, -1) for name in values), default=-1))
+
+    def _send_if_due(self) -> None:
+        """Start a sender that outlives this job if it must; what it says is told by the next ``rdt track flush``."""
+        folder = spool_folder(self._paths)
+        stamp = folder / ".sent"
+        if self._sender is not None and self._sender.poll() is None:
+            return
+        try:
+            if stamp.exists() and time.time() - stamp.stat().st_mtime < SEND_EVERY:
+                return
+            stamp.touch()
+            with (folder / SENDER_LOG).open("wb") as log:
+                streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+                self._sender = subprocess.Popen(**_sender(self._paths), **streams, start_new_session=True)
+        except OSError as error:
+            warn(f"no sender can be started ({error.strerror}); the records wait in {folder}")
+
+
+def _sender(paths: Paths) -> dict[str, Any]:
+    """Command and environment of a sender."""
+    package = str(ROOT)
+    inherited = [folder for folder in [os.environ.get("PYTHONPATH")] if folder]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([package, *inherited])}
+    return {
+        "args": [sys.executable, "-m", "rdt.tracking.sender", str(paths.results_root), paths.experiment],
+        "env": environment,
+    }
+
+
+def send(paths: Paths) -> bool:
+    """Let a process of its own deliver the records of all jobs; False, after a warning, if it could not.
+
+    Another sender at work is waited for.
+    """
+    command = _sender(paths)
+    command["args"].append("--wait")
+    result = subprocess.run(**command, capture_output=True, text=True)
+    if result.returncode == 0:
+        sys.stderr.write(result.stderr)
+        return True
+    problem = (result.stderr.strip().splitlines() or ["the sender took too long"])[-1]
+    warn(f"{problem}; the records wait in {spool_folder(paths)} and are sent next time")
+    return False
+
+
+def flush_pending(paths: Paths) -> int:
+    """Deliver everything that waits; the number of jobs that still have undelivered records."""
+    if pending(paths):
+        send(paths)
+    return len(pending(paths))

@@ -1,0 +1,300 @@
+"""The claims file, the verdicts, and the page about them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from rdt.claims.attention_cost import ranking_attention_cost, self_attention_cost
+from rdt.claims.claim import Cells, CostClaim, GreaterClaim, LayerSizes, OutsideClaim, read_claims
+from rdt.claims.judge import judge
+from rdt.claims.page import COLUMNS, advice, claims_csv, claims_page, verdict_counts
+from rdt.claims.power import needed
+from rdt.data.published import read_published
+from rdt.errors import UserError
+from rdt.experiment.plan import load_tables
+from rdt.experiment.settings import Seeds
+from rdt.metrics.resampling import half_width
+from rdt.provenance.steps import CLAIMS_FILE
+from tests.scoring.test_measurements import Known, by_lambda_e, planned
+
+GRID = [f"λ_F=0.75, λ_E={value}" for value in ("0", "0.25", "0.4", "0.5", "0.55", "0.6", "1")]
+
+
+def greater(better: str, *than: str, **changes) -> GreaterClaim:
+    """A claim about CIDEr in Table VI."""
+    sides = [Cells("VI", "C", (better,)), Cells("VI", "C", than)]
+    return GreaterClaim("made", "One is better.", "Table VI", "greater", *sides, **changes)
+
+
+def judged(claim, seeds: Seeds = Seeds((0, 1), (0,)), level=by_lambda_e, **noise):  # noqa: B008 - frozen
+    return judge(claim, Known(planned(seeds), level, **noise).measurements())
+
+
+# ---- the file
+
+
+def test_every_claim_rests_on_cells_that_exist_and_that_are_ours():
+    tables = load_tables()
+    for claim in read_claims():
+        for side in (claim.better, claim.than) if isinstance(claim, GreaterClaim) else ():
+            rows = {row["row"]: row for row in tables[side.table]["rows"]}
+            parts = tables[side.table]["parts"]
+            columns = {f"{part['id']}/{m}" if "id" in part else m for part in parts for m in part["metrics"]}
+            assert side.column in columns, claim.id
+            assert all("run" in rows[name] for name in side.rows), claim.id
+
+
+def test_the_papers_own_numbers_bear_its_claims_out_but_for_those_we_know():
+    """As printed, each claimed difference is above 0: else we would have read the paper wrongly."""
+    for claim in read_claims():
+        if isinstance(claim, GreaterClaim) and not claim.better.metric:
+            numbers = [
+                [float(read_published(side.table)[row, side.column]) for row in side.rows]
+                for side in (claim.better, claim.than)
+            ]
+            equal = claim.id == "cascade"  # Table VI repeats the cascade's number of Table II
+            assert min(numbers[0]) > max(numbers[1]) or equal, claim.id
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "best"}, r"coco-xe.kind is 'best', expected one of greater, cost, outside"),
+        ({"beter": {}}, r"unknown key coco-xe.beter; did you mean better\?"),
+        ({"than": {"table": "IX", "column": "C", "rows": ["a"]}}, r"coco-xe.than.table is 'IX', expected one of II"),
+        ({"than": {"table": "VI", "column": "C", "rows": []}}, r"coco-xe.than.rows is \[\], expected a list of one"),
+        ({"than": {"table": "VI", "rows": ["a"]}}, r"the key coco-xe.than.column is missing"),
+        ({"better": {"table": "VI", "column": "C", "rows": ["a"], "metric": "cider"}}, "better.metric is 'cider'"),
+    ],
+)
+def test_a_wrong_claim_is_named_with_its_key(tmp_path, change, message):
+    entry = yaml.safe_load(CLAIMS_FILE.read_text())[0] | change
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump([entry]))
+    with pytest.raises(UserError, match=message):
+        read_claims(path)
+
+
+def test_two_claims_of_one_name_and_a_file_that_is_no_list(tmp_path):
+    path = tmp_path / "claims.yaml"
+    entry = {"id": "a", "sentence": "s", "where": "w", "kind": "outside", "reason": "r"}
+    path.write_text(yaml.safe_dump([entry, entry]))
+    with pytest.raises(UserError, match="has two claims called a"):
+        read_claims(path)
+    path.write_text(yaml.safe_dump([entry, {"sentence": "s"}]))
+    with pytest.raises(UserError, match="entry 1 has no id"):
+        read_claims(path)
+    path.write_text("id: a")
+    with pytest.raises(UserError, match="is not a list of claims"):
+        read_claims(path)
+
+
+# ---- verdicts
+
+
+def test_a_clear_difference_with_two_seeds_is_reproduced_and_its_reverse_contradicted():
+    """CIDEr is 10 λ_E higher, seeds scatter by 0.3 and images by 1."""
+    noise = {"noise": 0.3, "by_image": 1.0}
+    assert judged(greater(GRID[-1], GRID[0]), **noise).verdict == "reproduced"
+    assert judged(greater(GRID[0], GRID[-1]), **noise).verdict == "contradicted"
+
+
+def test_one_seed_decides_nothing():
+    """The images alone leave no doubt: 10 points, and not a trace of noise."""
+    judgement = judged(greater(GRID[-1], GRID[0]), Seeds((0,), (0,)), by_image=0.1)
+    (comparison,) = judgement.comparisons
+    assert comparison.difference.low > 9 and comparison.p is None
+    assert judgement.verdict == "undecided" and advice(judgement) == "at least 2 seeds"
+
+
+def test_noise_is_undecided_with_the_seeds_that_would_decide():
+    judgement = judged(greater(GRID[1], GRID[0]), noise=4.0, by_image=0.5)
+    (comparison,) = judgement.comparisons
+    assert judgement.verdict == "undecided" and comparison.p > 0.05
+    assert comparison.needed.seeds > 2 and comparison.scatter_of == "xe"
+    assert re.fullmatch(r"about [\d,]+ seeds(, [\d,]+ images)?", advice(judgement))
+
+
+def test_best_of_a_grid_has_to_beat_every_other_cell():
+    """λ_E = 1 beats all others by 4 or more. Of λ_E = 0.6 one other, 0.55, is only 0.5 behind: undecided, although
+    it is clearly behind λ_E = 1 where that is in the grid: contradicted."""
+    noise = {"noise": 0.3, "by_image": 1.0}
+    assert judged(greater(GRID[-1], *GRID[:-1]), **noise).verdict == "reproduced"
+    assert judged(greater(GRID[-2], *GRID[:-2]), **noise).verdict == "undecided"
+    last = judged(greater(GRID[-2], *GRID[:-2], GRID[-1]), **noise)
+    assert last.verdict == "contradicted" and last.closest.than.row == GRID[-1]
+
+
+def test_holm_over_the_comparisons_of_a_claim():
+    """The smallest of two p is doubled."""
+    single = judged(greater(GRID[-1], GRID[0]), noise=2.0, by_image=1.0)
+    both = judged(greater(GRID[-1], GRID[0], GRID[4]), noise=2.0, by_image=1.0)
+    assert both.comparisons[0].p == pytest.approx(2 * single.comparisons[0].p)
+
+
+def test_more_comparisons_take_more_seeds():
+    noise = {"noise": 2.0, "by_image": 0.1}
+    alone = judged(greater(GRID[2], GRID[0]), **noise).comparisons[0]
+    among = judged(greater(GRID[2], *GRID[:2], *GRID[3:]), **noise).comparisons[0]
+    assert among.difference == alone.difference and among.needed.seeds > alone.needed.seeds
+
+
+def test_what_cannot_be_compared_is_not_run_with_its_reason():
+    def reason(claim, seeds: Seeds) -> str:
+        judgement = judged(claim, seeds)
+        assert judgement.verdict == "not run" and judgement.comparisons == ()
+        return judgement.reason
+
+    one = Seeds((0,), (0,))
+    rdt, base = (Cells("II", "rl/C", (row,)) for row in ("RDT◇", "SCD-Net◇ (CVPR23) [9]"))
+    claim = GreaterClaim("made", "s", "w", "greater", rdt, base)
+    assert (
+        reason(replace(claim, better=Cells("V", "C", ("base",))), one)
+        == "its table is not among those of the experiment"
+    )
+    quoted = Cells("II", "rl/C", ("EVCAP (CVPR24) [34]",))
+    assert reason(replace(claim, than=quoted), one) == "EVCAP (CVPR24) [34] is another group's row"
+    same = Cells("VI", "C", (GRID[4],))
+    assert reason(replace(claim, better=Cells("II", "xe/C", ("RDT◇",)), than=same), one) == (
+        "both sides are the same network here"
+    )
+    assert reason(OutsideClaim("made", "s", "w", "outside", "no photographs"), one) == "no photographs"
+    with pytest.raises(UserError, match="claim made: Table II has no rl/C of 'RTD'"):
+        judged(replace(claim, better=Cells("II", "rl/C", ("RTD",))), one)
+
+
+def test_rows_of_other_budgets_are_neither_compared_nor_pooled():
+    """A grid that trains for fewer epochs than Table II: its twelve rows tell their own scatter, 11 degrees."""
+    made = planned(Seeds((0, 1), (0,)), grid_xe_epochs=1)
+    known = Known(made, by_lambda_e, noise=1.0).measurements()
+    base = Cells("II", "xe/C", ("SCD-Net◇ (CVPR23) [9]",))
+    claim = GreaterClaim("made", "s", "w", "greater", Cells("VI", "C", (GRID[0],)), base)
+    assert judge(claim, known).reason == "the two sides were trained for 1 and 3 epochs here"
+    (comparison,) = judge(greater(GRID[-1], GRID[0]), known).comparisons
+    assert comparison.difference.freedom == 11
+    (comparison,) = judge(replace(claim, better=Cells("II", "xe/C", ("RDT◇",))), known).comparisons
+    assert comparison.difference.freedom == 1
+
+
+def test_missing_scores_and_different_spices_are_not_run():
+    known = Known(planned(Seeds((0,), (0,))), by_lambda_e)
+    score = known.score
+    known.score = lambda run, *of: None if "lambda_e1" in run else score(run, *of)
+    assert judge(greater(GRID[-1], GRID[0]), known.measurements()).reason == "no scores yet"
+
+    def with_spice(run, *of):
+        found = score(run, *of)
+        found["scopes"]["c5"]["metrics"]["S"] = 20.0
+        return found | {"spice": "SPICE-dp" if "lambda_e1" in run else "SPICE"}
+
+    known.score = with_spice
+    sides = [Cells("VI", "S", (row,)) for row in (GRID[-1], GRID[0])]
+    judgement = judge(GreaterClaim("made", "s", "w", "greater", *sides), known.measurements())
+    assert judgement.reason == "one side has SPICE and the other SPICE-dp"
+
+
+def test_twins_and_the_seeds_of_another_phase():
+    """RDT tells 8 of 15 pairs apart and SCD-Net 4; with one seed of CIDEr optimisation the scatter is that of xe."""
+    sides = [Cells("II", "rl/C", (row,), "twins") for row in ("RDT◇", "SCD-Net◇ (CVPR23) [9]")]
+    claim = GreaterClaim("made", "s", "w", "greater", *sides)
+    judgement = judged(claim, noise=1.0)
+    (comparison,) = judgement.comparisons
+    assert comparison.difference.value == pytest.approx(400 / 15) and comparison.paper is None
+    assert (judgement.verdict, comparison.scatter_of) == ("undecided", "xe")
+    assert advice(judgement).endswith(", if they scatter as after cross-entropy")
+    assert "15 pairs" in claims_page([judgement], planned(Seeds((0, 1), (0,))).experiment)
+
+
+# ---- counts and power
+
+
+def test_costs_by_hand():
+    """n = 2, d = 3, ffn = 4. Plain: 4 2 9 + 2 4 3 = 96. Ranking with λ_F = λ_E = 0.5 gathers one key in either
+    branch: 96 - 24 + 4 3 (affinity) + 2 2 2 3 (branches) + 2 2 9 (fusion) = 144. Feed-forward: 2 2 3 4 = 48."""
+    assert self_attention_cost(2, 3, 4) == self_attention_cost(2, 3, 4).__class__(96, 144)
+    found = ranking_attention_cost(2, 3, 4, 0.5, 0.5)
+    assert (found.attention, found.layer) == (144, 192)
+
+
+@pytest.mark.parametrize(("at_most", "verdict"), [(1.5, "reproduced"), (1.1, "contradicted")])
+def test_cost_is_counted_at_the_papers_sizes(at_most, verdict):
+    """n = 50, d = 512, ffn = 2048: 55.0 + 104.9 million against 55.0 - 2.6 + 1.3 + 3.3 + 26.2 + 104.9 = 188.1."""
+    claim = CostClaim("made", "s", "w", "cost", LayerSizes(50, 512, 2048), at_most)
+    judgement = judged(claim)
+    assert judgement.verdict == verdict
+    assert "1.18 times those of one with self-attention (188 to 160 million)" in judgement.reason
+
+
+def test_needed_seeds_by_trial():
+    """An error of 1 over 100 images, a scatter of 2 known with 20 degrees of freedom, a difference of 4."""
+    found = needed(4.0, 1.0, 100, 2.0, 20)
+
+    def room(seeds: int) -> float:
+        error = 2 / seeds**0.5
+        return half_width(1.0, error, 100, max(20, seeds - 1)) + 0.8416 * (1 + error**2) ** 0.5
+
+    assert found.images == 100 and room(found.seeds) <= 4 < room(found.seeds - 1)
+
+
+def test_needed_images():
+    """Even without scatter 2.8 standard errors of 1 are more than 2: about 2 images for each, and half the room for
+    the seeds doubles it once more."""
+    least = needed(2.0, 1.0, 100, 0.0, 1)
+    assert least.seeds == 2 and least.images == pytest.approx(100 * (2.8016 / 2) ** 2, rel=0.02)
+    both = needed(2.0, 1.0, 100, 1.0, 20)
+    assert both.images == pytest.approx(2 * 100 * (2.8016 / 2) ** 2, rel=0.01) and both.seeds >= 2
+    assert needed(0.0, 1.0, 100, 1.0, 20) is None and needed(0.01, 1.0, 100, 1.0, 20) is None
+
+
+# ---- the page
+
+
+@pytest.fixture(scope="module")
+def page():
+    made = planned(Seeds((0, 1), (0,)))
+    claims = [
+        claim for claim in read_claims() if not isinstance(claim, GreaterClaim) or _in(claim, ("II", "VI", "VII"))
+    ]
+    measurements = Known(made, by_lambda_e, noise=1.0, by_image=1.0).measurements()
+    judgements = [judge(claim, measurements) for claim in claims if claim.id not in ("coco-rl-spice", "diverse-d3")]
+    return judgements, made.experiment
+
+
+def _in(claim: GreaterClaim, tables: tuple[str, ...]) -> bool:
+    return {claim.better.table, claim.than.table} <= set(tables) and claim.better.column != "Voc-u"
+
+
+def test_markdown_says_the_rule_before_the_verdicts(page):
+    text = claims_page(*page)
+    assert text.index("## How a verdict is reached") < text.index("## Measured") < text.index("## Not run")
+    assert "Seeds per row: 2 for cross-entropy, 1 for CIDEr optimisation." in text
+    assert "everything with one seed" in text and "rendered images and a small budget" in text
+    assert verdict_counts(page[0]) in text
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+    for judgement in page[0]:
+        assert judgement.claim.sentence in text
+    assert "than λ_F=0.75, λ_E=1 (smallest of 6)" in text
+
+
+def test_csv_has_a_line_for_each_comparison(page):
+    judgements, experiment = page
+    lines = list(csv.DictReader(io.StringIO(claims_csv(judgements, experiment))))
+    assert tuple(lines[0]) == COLUMNS
+    assert len(lines) == sum(max(1, len(judgement.comparisons)) for judgement in judgements)
+    grid = [line for line in lines if line["claim"] == "lambda-e-best"]
+    assert len(grid) == 6 and {line["verdict"] for line in grid} == {"contradicted"}
+    assert {(line["n_seeds"], line["n_images"], line["interval_over"]) for line in grid} == {
+        ("2", "30", "images and seeds")
+    }
+    worst = next(line for line in grid if line["than"] == "λ_F=0.75, λ_E=1")
+    assert (worst["paper"], worst["column"], worst["data"]) == ("2", "VI C", "scenes")
+    assert float(worst["ci_low"]) < float(worst["difference"]) < float(worst["ci_high"]) < 0
+    absent = next(line for line in lines if line["claim"] == "attention-maps")
+    assert (absent["verdict"], absent["difference"]) == ("not run", "") and absent["reason"]

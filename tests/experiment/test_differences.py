@@ -1,0 +1,164 @@
+"""The differences between paper and released code: all of the presets' are listed, and each is a run of its own."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rdt.errors import UserError
+from rdt.experiment.differences import (
+    REFERENCE,
+    TOGETHER,
+    DifferencePaths,
+    difference_plan,
+    difference_tables,
+    read_differences,
+    with_differences,
+)
+from rdt.experiment.file import experiment_names, load_experiment, read_preset
+from rdt.experiment.plan import load_tables, plan
+from rdt.provenance import steps
+from tests.support import tiny
+from tests.support.finished import FILE, python, rdt
+from tests.support.repository import REPOSITORY
+
+SMOKE = load_experiment("smoke")
+
+
+def presets() -> tuple[dict, dict]:
+    return tuple(asdict(read_preset(name, Path("x"))) for name in ("paper", "released"))
+
+
+def test_every_switch_in_which_the_presets_differ_is_listed_once():
+    paper, released = presets()
+    differ = {name for name in paper if paper[name] != released[name]}
+    listed = [switch for one in read_differences() for switch in one.switches]
+    assert len(listed) == len(set(listed)) and set(listed) <= differ
+    reasons = " ".join(one.none for one in read_differences())
+    assert differ - set(listed) == {"rank_in_cascade", "exclude_own", "cascade_noise"}
+    assert all(name in reasons for name in differ - set(listed))
+
+
+def test_all_19_numbers_are_there_and_each_is_run_or_says_why_not():
+    entries = read_differences()
+    numbers = [number for one in entries for number in re.findall(r"\d+", one.number)]
+    assert sorted(map(int, numbers)) == list(range(1, 20))
+    assert all(bool(one.switches) != bool(one.none) for one in entries)
+
+
+def test_each_row_changes_its_own_switches_to_the_released_values_and_nothing_else():
+    paper, released = presets()
+    planned = difference_plan(SMOKE)
+    own = {cell.row: asdict(planned.runs[cell.runs[0]].method) for cell in planned.cells}
+    for one in read_differences():
+        if one.switches:
+            changed = {name for name, value in own[one.row].items() if value != own[REFERENCE][name]}
+            assert changed == set(one.switches), one.title
+            wanted = released | {"images_per_step": 16}  # twice as many as the experiment's 8, as 32 are twice 16
+            assert all(own[one.row][name] == wanted[name] for name in one.switches)
+    together = {name for name, value in own[TOGETHER].items() if value != own[REFERENCE][name]}
+    xe = {switch for one in read_differences() if one.phase == "xe" for switch in one.switches}
+    assert together == xe
+
+
+def test_the_differences_share_runs_with_the_tables_and_ask_nothing_of_them():
+    tables = plan(SMOKE, load_tables())
+    both = with_differences(tables)
+    assert both.cells == tables.cells and both.trainings[: len(tables.trainings)] == tables.trainings
+    assert set(tables.captions) <= set(both.captions) and both.scored("primary", "test") == tables.scored(
+        "primary", "test"
+    )
+    reference = {cell.runs[0] for cell in difference_plan(SMOKE).cells if cell.row == REFERENCE}
+    best = {cell.runs[0] for cell in tables.cells if cell.row == "λ_F=0.75, λ_E=0.55"}
+    assert reference == best
+
+
+def test_networks_train_as_long_as_those_of_the_grids():
+    experiment = replace(SMOKE, training=replace(SMOKE.training, xe_epochs=5, grid_xe_epochs=2))
+    runs = difference_plan(experiment).runs.values()
+    assert {run.xe_epochs for run in runs if run.kind == "captioner"} == {2}
+
+
+def test_names_fit_into_a_folder():
+    """All switches together would be 255 characters and more."""
+    longest = max(map(len, difference_plan(load_experiment("scenes")).runs), default=0)
+    assert longest < 200
+    together = next(cell.runs[0] for cell in difference_plan(SMOKE).cells if cell.row == TOGETHER)
+    assert re.fullmatch(r"\d+settings-s0-[0-9a-f]{8}", together)
+
+
+def test_the_scores_lie_apart_from_those_of_the_tables():
+    planned, paths = difference_plan(SMOKE), DifferencePaths("smoke")
+    made = steps.differences(planned, paths)
+    assert all(file.parts[2] == "differences" for file in made.files[:-1]) and made.files[-1] == paths.differences
+    assert paths.captions("run", "xe", "primary", "test").parts[2] == "captions"
+
+
+def test_the_file_is_no_experiment():
+    assert "differences" not in experiment_names() and "scenes" in experiment_names()
+
+
+def test_a_wrong_entry_is_named(tmp_path):
+    path = tmp_path / "differences.yaml"
+    path.write_text("- {number: '1', title: a, paper: b}\n")
+    with pytest.raises(UserError, match="entry 0.released is missing"):
+        read_differences(path)
+
+
+def test_without_a_second_training_its_difference_says_so():
+    experiment = replace(SMOKE, training=replace(SMOKE.training, rl_epochs=0))
+    cells = [cell for cell in difference_plan(experiment).cells if cell.table == "rl"]
+    assert {cell.reason for cell in cells} == {"not run: training.rl_epochs is 0"}
+    assert set(difference_tables(experiment)) == {"xe", "rl"}
+
+
+RUN = """
+import sys
+from rdt import cli
+from rdt.experiment.file import load_experiment
+from rdt.experiment.differences import difference_plan
+from rdt.experiment.paths import Paths
+
+file = sys.argv[1]
+experiment = load_experiment(file)
+planned, paths = difference_plan(experiment), Paths(experiment.name)
+for run, stage in planned.trainings:
+    if not (paths.stage(run, stage) / "manifest.json").exists():  # what the tables have trained is there
+        for command in ("train", "captions"):
+            sys.argv = ["rdt", command, file]
+            assert cli.main([command, file, "--run", run, "--stage", stage]) == 0
+assert cli.main(["differences", file]) == 0
+"""
+
+
+@pytest.mark.slow
+def test_two_differences_trained_scored_and_shown(finished, tmp_path):
+    """The commands of the tables train them; the row of the experiment itself has no difference to itself."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    tiny.without_sending(folder)
+    kept = [entry for entry in yaml.safe_load((REPOSITORY / "experiments/differences.yaml").read_text())]
+    kept = [entry for entry in kept if entry.get("switches") in (["routing"], ["sample_noise"])]
+    (folder / "experiments/differences.yaml").write_text(yaml.safe_dump(kept))
+    done = python(folder, "-c", RUN, FILE)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((folder / "reports/tiny/differences.csv").open()))
+    cider = {row["row"]: row for row in rows if row["column"] == "C"}
+    assert list(cider) == [REFERENCE, "2 keys that attention keeps", "15 noise while sampling", TOGETHER]
+    assert cider[REFERENCE]["difference"] == ""
+    for row in list(cider.values())[1:]:
+        assert float(row["difference"]) == pytest.approx(float(row["ours"]) - float(cider[REFERENCE]["ours"]), abs=2e-4)
+    tables_before = (folder / "reports/tiny/tables/table_II.csv").read_text()
+    assert rdt(folder, "verify", "II/RDT◇/xe/C").returncode == 0  # the tables' scores are untouched
+    done = python(folder, "-m", "rdt", "report", FILE)
+    assert done.returncode == 0, done.stderr
+    page = (folder / "reports/tiny/report.html").read_text()
+    assert "Not run:" not in page.partition('id="differences"')[2].partition("</section>")[0]
+    assert page.count("15. noise while sampling") == 1
+    assert (folder / "reports/tiny/tables/table_II.csv").read_text() == tables_before

@@ -1,0 +1,88 @@
+"""The chain of steps: what depends on what, and that the rules watch the code that the manifests record."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rdt.experiment.file import load_experiment
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import Plan, load_tables, plan
+from rdt.experiment.settings import pool_role
+from rdt.provenance.steps import Chain, claims, tables
+from tests.support.repository import REPOSITORY
+
+PATHS = Paths("smoke")
+
+
+@pytest.fixture(scope="module")
+def smoke() -> Plan:
+    return plan(load_experiment("smoke"), load_tables())
+
+
+def test_inputs_come_before_what_is_made_from_them(smoke):
+    chain = Chain(smoke, PATHS)
+    steps = chain.behind(tables(smoke, PATHS), claims(smoke, PATHS))
+    place = {step.target: at for at, step in enumerate(steps)}
+    makers = {step.target: [chain.maker(path) for path in step.inputs.values()] for step in steps}
+    assert all(place[one.target] < place[target] for target, found in makers.items() for one in found if one)
+    assert steps[-1].target == PATHS.claims and place[PATHS.scenes("primary")] == 0
+
+
+def test_everything_that_is_trained_and_captioned_is_behind_the_tables(smoke):
+    steps = Chain(smoke, PATHS).behind(tables(smoke, PATHS))
+    targets = {step.target for step in steps}
+    assert {PATHS.stage(run, stage) for run, stage in smoke.trainings} <= targets
+    folders = {PATHS.captions(job.run, job.stage, job.role, job.split).parent for job in smoke.captions}
+    assert folders == {step.target for step in steps if step.name == "captions"}
+    assert any(folder.name.endswith("@T1") for folder in folders)
+    assert {step.target for step in steps if step.name == "score"} == {
+        PATHS.score_set(role, "test") for role in ("primary", "secondary", "novel")
+    }
+
+
+def test_a_part_of_an_output_belongs_to_its_step(smoke):
+    chain = Chain(smoke, PATHS)
+    assert chain.maker(PATHS.scenes("novel") / "images/000001.jpg").name == "scenes"
+    assert chain.maker(PATHS.features("primary") / "grid.npy").name == "features"
+    assert chain.maker(PATHS.encoder / "model.safetensors").name == "encoder"
+    assert chain.maker(PATHS.probe).name == "probe"
+    assert chain.maker(PATHS.encoder / "unknown") is None  # of this folder only named files are outputs
+    assert chain.maker(Path("experiments/tables.yaml")) is None
+    run, stage = smoke.trainings[-1]
+    assert chain.maker(PATHS.scores(run, stage, "primary", "test").with_suffix(".parquet")).name == "score"
+    assert chain.maker(PATHS.reports / "README.md").name == "tables"
+
+
+def test_a_second_network_reads_the_first_ones_captions_and_weights(smoke):
+    chain = Chain(smoke, PATHS)
+    run = next(run for run, stage in smoke.trainings if stage == "rl2")
+    inputs = set(chain.maker(PATHS.stage(run, "rl2")).inputs.values())
+    assert {PATHS.stage(run, "xe2"), PATHS.stage(run, "rl")} <= inputs
+    assert PATHS.captions(run, "rl", "primary", "train") in inputs
+    captioned = chain.maker(PATHS.captions(run, "rl2", "primary", "test").parent)
+    assert PATHS.captions(run, "rl", "primary", "test").parent in captioned.inputs.values()
+
+
+def test_the_novel_role_takes_the_primary_pool():
+    assert [pool_role(role) for role in ("primary", "secondary", "novel")] == ["primary", "secondary", "primary"]
+
+
+def test_the_rules_watch_the_code_that_the_manifests_record(smoke):
+    """Otherwise snakemake and `rdt why` would disagree."""
+    text = "".join(path.read_text() for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
+    rules = {block.partition(":")[0]: block for block in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]}
+    steps = Chain(smoke, PATHS).behind(tables(smoke, PATHS), claims(smoke, PATHS))
+    for step in steps:
+        assert re.findall(r'code_digest\("([\w.]+)"\)', rules[step.name]) == [step.code], step.name
+
+
+def test_a_role_without_data_is_not_scored():
+    """Flickr8k fills no column of Table IV, whose cells are in the plan with the reason."""
+    flickr8k = plan(load_experiment("flickr8k"), load_tables())
+    paths = Paths("flickr8k")
+    steps = Chain(flickr8k, paths).behind(tables(flickr8k, paths))
+    assert {cell.role for cell in flickr8k.cells} == {"primary", "secondary", "novel"}
+    assert [step.target for step in steps if step.name == "score"] == [paths.score_set("primary", "test")]

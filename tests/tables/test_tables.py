@@ -1,0 +1,410 @@
+"""Tables built from score files and the paper's numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rdt.errors import UserError
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.settings import TABLES, Data, Seeds
+from rdt.metrics.statistics import to_columns
+from rdt.scoring.measurements import Measurements
+from rdt.scoring.per_image import PerImage
+from rdt.tables.build import build_tables
+from rdt.tables.formats import COLUMNS, TEST_COLUMNS, latex_escape, to_csv, to_latex, to_markdown, to_tests_csv
+from rdt.tables.page import headline
+from rdt.tables.write import server_zip, write_tables
+from tests.experiment.test_plan import experiment, runs_of
+
+CIDER = {"rdt": 200.0, "lambda_f1-lambda_e0-lambda_rank0": 190.0, "lambda_e1": 199.0}
+IMAGES = 40
+SPREAD = np.linspace(-1, 1, IMAGES)  # of CIDEr over images, in units of the metric: 100 points
+SPREAD_ERROR = 100 * SPREAD.std(ddof=1) / IMAGES**0.5
+DIVERSITY = {
+    "mean": {"D@2": 12.25, "D@3": 24.5, "Voc-u": 33.0, "words": 66.0},
+    "pooled": {"D@2": 4.0, "D@3": 8.0, "Voc-u": 50.0, "words": 100.0},
+    "per_image": {"D@2": 30.0, "D@3": 40.0, "Voc-u": 5.0, "words": 10.0},
+}
+
+
+def document(cider: float, drawn: bool = False, words: float = 9.5) -> dict:
+    metrics = {name: 50.0 for name in ("B@1", "B@2", "B@3", "B@4", "M", "R")} | {"C": cider}
+    scope = {"n": IMAGES, "metrics": metrics}
+    return {
+        "scopes": {"c5": scope} | {f"all/{domain}": scope for domain in ("in", "near", "out", "entire")},
+        "not_run": {"S": "not run: needs Java 8-14 and CoreNLP", "c40": "not run: c40 needs 40 references"},
+        "n": IMAGES,
+        "diversity": DIVERSITY if drawn else None,
+        "mean_words": words,
+        "mean_words_references": 10.0,
+        "twins": {"pairs": 5, "accuracy": 60.0, "differ": 80.0},
+    }
+
+
+def scores(run: str, stage: str, role: str, split: str) -> dict | None:
+    if stage == "xe@T1":
+        return document(150.0)
+    return document(cider_of(run), drawn=stage.startswith("rl"))
+
+
+def cider_of(run: str) -> float:
+    name = run.split("-s0-")[0].split("-s1-")[0]
+    return CIDER.get(name, 100.0) + (5 if "-s1-" in run else 0)
+
+
+def frame(run: str, stage: str, role: str, split: str) -> pd.DataFrame:
+    """CIDEr by image: the same images are hard for all networks, and a little more for one than for another."""
+    order = np.random.default_rng(sum(map(ord, run))).permutation(IMAGES)
+    values = cider_of(run) / 100 + SPREAD + SPREAD[order] / 100
+    scopes = ["c5"] if role != "novel" else [f"all/{domain}" for domain in ("in", "near", "out", "entire")]
+    columns = [to_columns({"C": values[:, None]}, scope) for scope in scopes]
+    return pd.DataFrame({name: part for each in columns for name, part in each.items()})
+
+
+def measured(planned, score=scores, by_image=frame) -> Measurements:
+    nothing = PerImage(planned, by_image, lambda *_: None, lambda _: ())
+    return Measurements(planned, score, nothing)
+
+
+def built(planned, *sources):
+    return build_tables(planned, load_tables(), measured(planned, *sources))
+
+
+@pytest.fixture(scope="module")
+def single():
+    usual = experiment()
+    return plan(replace(usual, training=replace(usual.training, cascades=1)), load_tables())
+
+
+@pytest.fixture(scope="module")
+def tables(single):
+    return {table.name: table for table in built(single)}
+
+
+def lines_of(table, form=to_csv) -> dict[tuple[str, str], dict[str, str]]:
+    return {(line["row"], line["column"]): line for line in csv.DictReader(io.StringIO(form(table)))}
+
+
+def test_csv_of_a_measured_cell(tables, single):
+    line = lines_of(tables["II"])["RDT◇", "xe/C"]
+    assert tuple(line) == COLUMNS
+    assert line == {
+        "table": "II",
+        "row": "RDT◇",
+        "column": "xe/C",
+        "paper": "125.9",
+        "ours": "200.0000",
+        "ci_low": line["ci_low"],
+        "ci_high": line["ci_high"],
+        "n_seeds": "1",
+        "status": "measured",
+        "run": runs_of(single, "II", "RDT◇", "xe/C")[0] + "/xe",
+    }
+    half = 2.0227 * SPREAD_ERROR  # Student's t of 39 degrees of freedom
+    assert float(line["ci_low"]) == pytest.approx(200 - half, abs=0.5)
+    assert float(line["ci_high"]) == pytest.approx(200 + half, abs=0.5)
+
+
+def test_without_scores_by_image_one_seed_has_no_interval(single, tables):
+    assert lines_of(tables["II"])["RDT◇", "xe/M"]["ci_low"] == ""
+    table = built(single, scores, lambda *_: None)[0]
+    line = lines_of(table)["RDT◇", "xe/C"]
+    assert (line["ours"], line["ci_low"], line["status"]) == ("200.0000", "", "measured")
+    assert {line["p"] for line in lines_of(table, to_tests_csv).values()} == {""}
+
+
+def test_a_published_number_never_stands_as_ours(tables):
+    for table in tables.values():
+        for line in csv.DictReader(io.StringIO(to_csv(table))):
+            assert (line["ours"] != "") == (line["status"] == "measured") == (line["run"] != "")
+            if line["status"] == "published":
+                assert line["paper"]
+            assert line["status"] in ("measured", "published") or line["status"].startswith("not run: ")
+
+
+def test_reasons_of_cells_that_were_not_run(tables):
+    assert lines_of(tables["II"])["RDT◇", "xe/S"]["status"] == "not run: needs Java 8-14 and CoreNLP"
+    assert lines_of(tables["III"])["RDT◇", "c40/C"]["status"] == "not run: c40 needs 40 references"
+    assert lines_of(tables["IV"])["RDT◇", "novel-near/C"]["ours"] == "200.0000"
+
+
+def test_a_row_that_the_paper_lacks_has_no_paper_number(tables):
+    line = lines_of(tables["II"])["Transformer (teacher)", "rl/C"]
+    assert (line["paper"], line["status"], line["ours"]) == ("", "measured", "100.0000")
+
+
+def test_diversity_is_the_mean_of_the_draws(tables):
+    assert lines_of(tables["V"])["base", "D@2"]["ours"] == "12.2500"
+    assert lines_of(tables["VII"])["RDT◇", "Voc-u"]["ours"] == "33.0000"
+
+
+def test_missing_scores_are_said(single):
+    table = next(t for t in built(single, lambda *_: None) if t.name == "VI")
+    assert {value.status for value in table.values} == {"not run: no scores yet"}
+
+
+@pytest.fixture(scope="module")
+def two():
+    return plan(experiment(tables=("VI",), seeds=Seeds((0, 1), (0, 1))), load_tables())
+
+
+def test_mean_and_interval_over_seeds_and_images(two):
+    """Seeds 200 and 205: mean 202.5, s = 3.5355, t(0.975, 1) = 12.706, 12.706 s / sqrt(2) = 31.766 over the seeds;
+    t(0.975, 39) = 2.0227 times the error over images."""
+    table = built(two)[0]
+    line = lines_of(table)["λ_F=0.75, λ_E=0.55", "C"]
+    assert (line["ours"], line["n_seeds"]) == ("202.5000", "2")
+    half = np.hypot(31.766, 2.0227 * SPREAD_ERROR)
+    assert float(line["ci_low"]) == pytest.approx(202.5 - half, abs=0.5)
+    assert float(line["ci_high"]) == pytest.approx(202.5 + half, abs=0.5)
+    assert lines_of(table, to_tests_csv)["λ_F=0.75, λ_E=0.55", "C"]["sd"] == "3.5355"
+    assert "125.9 / **202.5** ± 3.5 (+76.6)" in to_markdown(table)
+    assert r"\textbf{202.5} $\pm$ 3.5" in to_latex(table)
+    assert any(note.startswith("Ours: mean over seeds ± their standard deviation") for note in table.notes)
+
+
+def test_without_scores_by_image_several_seeds_have_students_interval(two):
+    line = lines_of(built(two, scores, lambda *_: None)[0])["λ_F=0.75, λ_E=0.55", "C"]
+    assert float(line["ci_high"]) == pytest.approx(202.5 + 31.766, abs=1e-3)
+
+
+def test_phases_may_differ_in_their_seeds():
+    planned = plan(experiment(tables=("II",), seeds=Seeds((0, 1), (0,))), load_tables())
+    table = built(planned)[0]
+    lines = lines_of(table)
+    assert (lines["RDT◇", "xe/C"]["n_seeds"], lines["RDT◇", "rl/C"]["n_seeds"]) == ("2", "1")
+    assert any(note.startswith("Ours: where ± stands, mean over seeds") for note in table.notes)
+
+
+def test_rows_are_compared_with_the_reference(tables):
+    """RDT has 200, SCD-Net 190 and λ_E=1 199, on images that are alike to 1 in 100: far more than chance."""
+    lines = lines_of(tables["II"], to_tests_csv)
+    assert tuple(lines["RDT◇", "xe/C"]) == TEST_COLUMNS
+    line = lines["SCD-Net◇ (CVPR23) [9]", "xe/C"]
+    assert (line["reference"], line["difference"], line["interval_over"]) == ("RDT◇", "-10.0000", "images")
+    assert float(line["ci_low"]) < -10 < float(line["ci_high"]) < -9
+    assert (line["n_images"], lines["RDT◇", "xe/C"]["reference"]) == (str(IMAGES), "")
+    assert float(line["p"]) == pytest.approx(1 / 10_001, rel=0.01)  # printed with two digits
+    tests = [line for line in lines.values() if line["p"]]
+    assert len(tests) == 4  # CIDEr of SCD-Net and the teacher in two blocks; nothing else is known by image
+    assert {line["p_holm"] for line in tests} == {"0.0004"}  # 4 / 10,001
+    text = to_markdown(tables["II"])
+    assert r"121.3 / **190.0**\* (+68.7)" in text and "125.9 / **200.0** (+74.1)" in text
+    assert r"- \*: differs from RDT◇" in text and "for the 4 tests of this table" in text
+    assert r"\textbf{190.0}$^{*}$" in to_latex(tables["II"])
+
+
+def test_several_seeds_are_averaged_by_image_before_they_are_exchanged(two):
+    """Every network has 5 more with the second seed, so differences are those of one seed."""
+    line = lines_of(built(two)[0], to_tests_csv)["λ_F=0.75, λ_E=1", "C"]
+    assert (line["difference"], line["interval_over"]) == ("-1.0000", "images and seeds")
+    assert float(line["p"]) == pytest.approx(1 / 10_001, rel=0.01)
+
+
+def test_spice_dp_is_marked(single):
+    def with_spice(*of):
+        found = scores(*of)
+        found["not_run"].pop("S")
+        for scope in found["scopes"].values():
+            scope["metrics"]["S"] = 14.0
+        return found | {"spice": "SPICE-dp"}
+
+    table = next(table for table in built(single, with_spice) if table.name == "II")
+    assert "22.7 / **14.0**† (-8.7)" in to_markdown(table) and "- †: SPICE-dp in place of SPICE" in to_markdown(table)
+    assert r"\textbf{14.0}$^{\dagger}$" in to_latex(table) and to_latex(table).isascii()
+    original = next(t for t in built(single, lambda *of: with_spice(*of) | {"spice": "SPICE"}) if t.name == "II")
+    assert "†" not in to_markdown(original) and "22.7 / **14.0** (-8.7)" in to_markdown(original)
+
+
+def test_diversity_in_three_scopes_with_words_and_vocabulary(tables):
+    notes = tables["VII"].notes
+    assert "RDT◇: D@2 12.2 / 4.0 / 30.0, D@3 24.5 / 8.0 / 40.0; Voc-u 66.0 of 200 words (pooled 100.0)" in notes
+    assert sum(note.startswith(("RDT◇: ", "SCD-Net◇ (CVPR23) [9]: ")) for note in notes) == 2
+    assert not any("Voc-u" in note for note in tables["VIII"].notes)
+
+
+def test_scores_of_other_images_are_not_compared(single):
+    def reordered(run, *of):
+        found = frame(run, *of)
+        return found.iloc[::-1] if run.startswith("lambda_e1") else found
+
+    with pytest.raises(UserError, match="lambda_e1-s0-.*: are not of the same images as others"):
+        built(single, scores, reordered)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_keep_the_papers_order(tables, name):
+    rows = [row["row"] for row in load_tables()[name]["rows"]]
+    assert [row for _, row, _, _ in tables[name].rows] == rows
+    text = to_markdown(tables[name])
+    starts = [text.index(f"| {row} |") if f"| {row} |" in text else text.index(f"| *{row}* |") for row in rows]
+    assert starts == sorted(starts)
+
+
+def test_markdown_cells(tables):
+    text = to_markdown(tables["II"])
+    assert "| RDT◇ | 81.2 / **50.0** (-31.2) |" in text
+    assert "125.9 / **200.0** (+74.1)" in text
+    assert "| *EVCAP (CVPR24) [34]* |  |  |  | *41.5* |" in text
+    assert "22.7 / (1) |" in text
+    assert "(1) not run: needs Java 8-14 and CoreNLP" in text
+    assert r"– / **100.0**\* |" in text
+    assert "- Ours is measured on rendered images: scenes (primary). The paper's numbers are about photographs" in text
+    assert "- B@n: BLEU-n, M: METEOR, R: ROUGE-L, C: CIDEr, S: SPICE; all times 100." in text
+    assert text.index("**Autoregressive**") < text.index("EVCAP") < text.index("**Non-Autoregressive**")
+
+
+def test_notes_say_what_ours_is(tables, single):
+    assert "Italic rows" in to_markdown(tables["VII"]) and "Italic rows" not in to_markdown(tables["VI"])
+    assert "Ours is one network; the paper's are two in cascade." in tables["VI"].notes
+    assert "Novel scenes" not in to_markdown(tables["VI"])
+    cascaded = replace(single.experiment, training=replace(single.experiment.training, cascades=2))
+    table = built(plan(cascaded, load_tables()))[0]
+    assert (table.name, [note for note in table.notes if "cascade" in note]) == ("II", [])
+
+
+def test_a_grid_of_another_budget_says_so(single, tables):
+    note = "Ours trained for 1 epochs here and for 3 in the other tables: compare within this table."
+    shorter = replace(single.experiment, training=replace(single.experiment.training, grid_xe_epochs=1))
+    noted = {table.name for table in built(plan(shorter, load_tables())) if note in table.notes}
+    assert noted == {"VI", "VIII"} and not any("trained for" in note for note in tables["VI"].notes)
+
+
+def test_real_data_are_named_and_not_called_rendered(single):
+    data = {"primary": Data(source="karpathy", title="Flickr8k", annotations="a.json", images="i")}
+    real = plan(replace(single.experiment, data=data, tables=("II",)), load_tables())
+    (table,) = built(real)
+    assert "Ours is measured on: Flickr8k (primary)." in table.notes
+    assert "RDT◇: CIDEr 200.0 after cross-entropy (paper: 125.9)" in headline(real, [table], scores, None)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_markdown_tables_are_rectangular(tables, name):
+    blocks = re.findall(r"(?:^\|.*\n)+", to_markdown(tables[name]), re.MULTILINE)
+    for block in blocks:
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+    wide = sum(len(columns) for _, columns in tables[name].parts) > 9
+    assert len(blocks) == (2 if wide else 1)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_latex_is_well_formed(tables, name):
+    text = to_latex(tables[name])
+    columns = sum(len(columns) for _, columns in tables[name].parts) + 1
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()[1:]
+    for line in body:
+        assert line.endswith(r" \\")
+        assert line.startswith(r"\multicolumn") or len(re.findall(r"(?<!\\)&", line)) == columns - 1
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+    assert text.isascii()
+    assert rf"\renewcommand{{\thetable}}{{{name}}}" in text
+    for name_ in re.findall(r"\\begin{(\w+)}", text):
+        assert text.count(rf"\begin{{{name_}}}") == text.count(rf"\end{{{name_}}}")
+
+
+def test_latex_has_no_lines_for_numbers_that_the_paper_lacks(tables):
+    text = to_latex(tables["II"])
+    assert text.count("Transformer (teacher)") == 2  # the row and the note
+    assert "Transformer (teacher), ours & " in text and r"RDT$\diamond$, paper & 81.2 & " in text
+    assert text.count(r"\quad difference") == 2
+
+
+def test_latex_escape():
+    assert latex_escape("50 % & a_b#{~}\\") == (r"50 \% \& a\_b\#\{\textasciitilde{}\}\textbackslash{}")
+    assert latex_escape("λ_F=1, δ_tim, RDT◇") == r"$\lambda_{\mathrm{F}}$=1, $\delta_{\mathrm{tim}}$, RDT$\diamond$"
+
+
+def baselines() -> dict:
+    row = dict.fromkeys(("B@1", "B@4", "M", "R"), 40.0)
+    return {
+        "human": row | {"C": 250.0},
+        "retrieved": row | {"C": 80.0},
+        "most_frequent": row | {"C": 20.0},
+    }
+
+
+def test_headline(single, tables):
+    lines = headline(single, list(tables.values()), scores, baselines())
+    assert "RDT◇: CIDEr 200.0 after cross-entropy (paper, on photographs: 125.9)" in lines
+    assert "Transformer (teacher): CIDEr 100.0 after CIDEr optimisation" in lines
+    assert any(
+        line.startswith("RDT after cross-entropy has 80 % of the human CIDEr (200.0 of 250.0)") for line in lines
+    )
+    assert "Its captions have 9.5 words, the references 10.0 (-5 %)" in lines
+    assert "Its full chain is not worse than a single step: CIDEr 200.0 and 150.0" in lines
+
+
+def test_a_worse_full_chain_is_not_hidden(single):
+    def worse(run, stage, role, split):
+        return document(300.0) if stage == "xe@T1" else scores(run, stage, role, split)
+
+    lines = headline(single, [], worse, None)
+    assert "Its full chain IS WORSE THAN a single step: CIDEr 200.0 and 300.0" in lines
+
+
+PROBE = {
+    "recall": {"recall@1": 61.5, "recall@5": 90.0},
+    "images": 50,
+    "cells": {"kind": {"probe": 88.12, "most_frequent": 12.5}},
+}
+
+
+def write_results(paths: Paths, run: str, image: object) -> None:
+    for split in ("test", "val"):
+        path = paths.captions(run, "rl", "primary", split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([{"image_id": image, "caption": f"a {split}"}]))
+
+
+def test_everything_is_written(tmp_path, single):
+    paths = Paths("tiny", tmp_path / "results", tmp_path / "reports")
+    for job in single.captions:
+        path = paths.scores(job.run, job.stage, job.role, job.split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(scores(job.run, job.stage, job.role, job.split)))
+    write_results(paths, single.server[0][0], 7)
+    baseline = paths.baselines("primary", "test")
+    baseline.parent.mkdir(parents=True)
+    baseline.write_text(json.dumps(baselines()))
+
+    probe = paths.encoder / "probe.json"
+    probe.parent.mkdir()
+    probe.write_text(json.dumps(PROBE))
+
+    lines = write_tables(single, load_tables(), paths)
+
+    assert any("80 % of the human" in line for line in lines)
+    names = {path.name for path in paths.tables.iterdir()}
+    suffixes = (".csv", ".md", ".tex", "_tests.csv")
+    assert names == {f"table_{t}{s}" for t in TABLES for s in suffixes} | {"server_RDT.zip"}
+    page = (paths.reports / "README.md").read_text()
+    assert "| primary | human | 40.0 | 40.0 | 40.0 | 40.0 | 250.0 |" in page
+    assert f"| II: RDT◇ | cross-entropy | 60.0 | 80.0 | 5 | {single.server[0][0]}/xe |" in page
+    assert "after CIDEr optimisation (32 measured, 4 not run; [CSV](tables/table_V.csv)" in page
+    assert "[CSV](tables/table_II.csv)" in page and "among those of all 50: 61.5 % at 1, 90.0 % at 5." in page
+    assert "| kind | 88.1 | 12.5 |" in page
+    with zipfile.ZipFile(paths.tables / "server_RDT.zip") as archive:
+        content = {name: json.loads(archive.read(name)) for name in archive.namelist()}
+    assert content == {
+        "captions_test2014_RDT_results.json": [{"image_id": 7, "caption": "a test"}],
+        "captions_val2014_RDT_results.json": [{"image_id": 7, "caption": "a val"}],
+    }
+    first = (paths.tables / "server_RDT.zip").read_bytes()
+    assert server_zip(paths, *single.server[0], "RDT") == first
+
+
+def test_the_server_takes_integer_ids_only(tmp_path):
+    paths = Paths("tiny", tmp_path)
+    write_results(paths, "rdt", "seven")
+    with pytest.raises(UserError, match="image id 'seven' is not an integer"):
+        server_zip(paths, "rdt", "rl", "RDT")
