@@ -22,13 +22,13 @@ def write_results(path: Path, image_ids: Sequence[int], captions: Sequence[str])
     atomic_write_json(path, records)
 
 
-def load_network(workspace: Workspace, inputs: Inputs, run_id: str, trained_stage: str) -> nn.Module:
+def load_network(workspace: Workspace, inputs: Inputs, run_id: str, stage: str) -> nn.Module:
     """The trained network of one stage, in evaluation mode; its configuration must be the plan's."""
     run = workspace.plan.runs[run_id]
-    folder = workspace.paths.stage(run_id, trained_stage)
+    folder = workspace.paths.stage(run_id, stage)
     dims = (inputs.grid_dim, inputs.global_dim)
-    check_configuration(folder, configuration(workspace.experiment, run, trained_stage, inputs.vocabulary, *dims))
-    model = build(workspace.experiment, run, trained_stage, inputs.vocabulary.size, *dims)
+    check_configuration(folder, configuration(workspace.experiment, run, stage, inputs.vocabulary, *dims))
+    model = build(workspace.experiment, run, stage, inputs.vocabulary.size, *dims)
     load_weights(folder / "model.safetensors", model)
     return model.eval()
 
@@ -40,7 +40,7 @@ def write_captions(workspace: Workspace, job: CaptionJob, inputs: Inputs, model:
     if isinstance(model, Teacher):
         rows = teacher_captions(model, split, workspace.experiment.training.teacher_beam)
         captions = [inputs.vocabulary.decode(row) for row in rows.tolist()]
-        write_results(workspace.paths.captions(job.run, job.stage, job.role, job.split), split.image_ids, captions)
+        write_results(workspace.paths.captions(job.run, job.variant, job.role, job.split), split.image_ids, captions)
         return {"images": len(split)}
     oov = words = 0
     sampling = Sampling(run.method, job.steps, run.seed)
@@ -48,12 +48,12 @@ def write_captions(workspace: Workspace, job: CaptionJob, inputs: Inputs, model:
         ranks = sentence_ranks(split, run.seed, draw, job.draws)
         cascade = None
         for first in workspace.plan.caption_inputs(job):
-            path = workspace.paths.captions(first.run, first.stage, first.role, first.split, draw)
+            path = workspace.paths.captions(first.run, first.variant, first.role, first.split, draw)
             cascade = caption_rows(path, split.image_ids, inputs.vocabulary, inputs.length)
         bits = denoise_captions(model, split, ranks, sampling, cascade)
         captions, outside = decode(model, bits, inputs.vocabulary, run.method)
         write_results(
-            workspace.paths.captions(job.run, job.stage, job.role, job.split, draw), split.image_ids, captions
+            workspace.paths.captions(job.run, job.variant, job.role, job.split, draw), split.image_ids, captions
         )
         oov, words = oov + outside, words + sum(len(caption.split()) for caption in captions)
     return {"images": len(split) * (job.draws + 1), "words": words, "codes_outside_vocabulary": oov}

@@ -114,10 +114,10 @@ def show_training(workspace: Workspace, run: Run, name: str, job: Job) -> None:
 
 def show_captions(workspace: Workspace, captions: CaptionJob, job: Job, inputs: Inputs, model: nn.Module) -> None:
     """Add what a network says of a few images, and where it looks in them, to its run."""
-    folder = shown_folder(workspace, captions.run, captions.trained_stage)
+    folder = shown_folder(workspace, captions.run, captions.stage)
     images = inputs.dataset.split(captions.split)[:SAMPLES]
     samples = folder / "samples.md"
-    said = read_captions(workspace.paths.captions(captions.run, captions.stage, captions.role, captions.split))
+    said = read_captions(workspace.paths.captions(captions.run, captions.variant, captions.role, captions.split))
     atomic_write_text(samples, "\n".join(_sample_lines(images, said, inputs, captions.split)) + "\n")
     job.artifact(samples, "samples")
     if all(inputs.dataset.file(image).is_file() for image in images):  # imported features can do without
@@ -135,7 +135,7 @@ def shown_folder(workspace: Workspace, run: str, name: str) -> Path:
 def shown(jobs: Sequence[CaptionJob], role: Role) -> CaptionJob:
     """Of which caption file samples are shown: the ordinary one of the network's role, of test images if possible."""
     order = ("test", "val", "train")
-    return min(jobs, key=lambda job: (job.stage != job.trained_stage, job.role != role, order.index(job.split)))
+    return min(jobs, key=lambda job: (job.variant != job.stage, job.role != role, order.index(job.split)))
 
 
 def _sample_lines(images: Sequence[Image], captions: Mapping[int, str], inputs: Inputs, split: str) -> Iterator[str]:

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     run = workspace.run(args.run)
     jobs = workspace.plan.captions_of(args.run, args.stage)
     if not jobs:
-        known = ", ".join(sorted({job.trained_stage for job in workspace.plan.captions if job.run == args.run}))
+        known = ", ".join(sorted({job.stage for job in workspace.plan.captions if job.run == args.run}))
         raise UserError("--stage", f"no table needs captions of '{args.stage}' of run {args.run}", f"choose {known}")
     device = open_device(workspace.experiment.training, workspace.experiment.path)
     made = steps.captions(workspace.plan, workspace.paths, run.id, args.stage)
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
             model = load_network(workspace, inputs, args.run, args.stage).to(device)
             facts = write_captions(workspace, job, inputs, model)
             rate = facts["images"] / (time.monotonic() - started)
-            name = f"{job.stage}-{job.role}-{job.split}"
+            name = f"{job.variant}-{job.role}-{job.split}"
             track.metrics(
                 {f"{name}/{key}": value for key, value in facts.items()} | {f"{name}/images_per_second": rate}
             )

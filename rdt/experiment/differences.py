@@ -95,7 +95,7 @@ def with_differences(tables: Plan) -> Plan:
     other = difference_plan(tables.experiment)
     captions: dict[tuple[str, str, str, str], CaptionJob] = {}
     for job in (*tables.captions, *other.captions):
-        key = (job.run, job.stage, job.role, job.split)
+        key = (job.run, job.variant, job.role, job.split)
         draws = max(job.draws, captions[key].draws if key in captions else 0)
         captions[key] = replace(job, draws=draws)
     return replace(

@@ -27,23 +27,24 @@ DRAWN_METRICS = frozenset({"D@2", "D@3", "Voc-u"})
 
 @dataclass(frozen=True)
 class CaptionJob:
-    """Caption files of one stage on one split.
+    """Caption files of one network on one split.
 
-    ``stage`` is the folder name: that of the trained stage, or for instance ``xe@T1`` for another number
-    of sampling steps. ``draws`` more files hold captions from randomly drawn conditional sentences.
-    ``steps`` is T of Alg. 1, 0 for the teacher.
+    ``variant`` is the name of their folder: the stage, or for instance ``xe@T1`` for another number of sampling
+    steps. ``draws`` more files hold captions from randomly drawn conditional sentences. ``steps`` is T of Alg. 1,
+    0 for the teacher.
     """
 
     run: str
-    stage: str
+    variant: str
     role: Role
     split: str
     draws: int
     steps: int
 
     @property
-    def trained_stage(self) -> str:
-        return self.stage.partition("@")[0]
+    def stage(self) -> str:
+        """The network that speaks."""
+        return self.variant.partition("@")[0]
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,16 @@ class Plan:
         """The teacher that guides the second stage of a captioner."""
         return teacher_of(self.experiment, run if isinstance(run, Run) else self.runs[run])
 
-    def caption_job(self, run: str, stage: str, role: str, split: str) -> CaptionJob:
+    def caption_job(self, run: str, variant: str, role: str, split: str) -> CaptionJob:
         """The caption job of one folder; raises KeyError when nothing needs it."""
         for job in self.captions:
-            if (job.run, job.stage, job.role, job.split) == (run, stage, role, split):
+            if (job.run, job.variant, job.role, job.split) == (run, variant, role, split):
                 return job
-        raise KeyError((run, stage, role, split))
+        raise KeyError((run, variant, role, split))
 
     def captions_of(self, run: str, stage: str) -> tuple[CaptionJob, ...]:
         """What one trained network captions, with its own number of steps and with others."""
-        return tuple(job for job in self.captions if (job.run, job.trained_stage) == (run, stage))
+        return tuple(job for job in self.captions if (job.run, job.stage) == (run, stage))
 
     @property
     def score_sets(self) -> list[tuple[Role, str]]:
@@ -119,7 +120,7 @@ class Plan:
                 for run in cell.runs:
                     asking[run, cell.stage] = (*asking.get((run, cell.stage), ()), cell)
         jobs = (job for job in self.captions if (job.role, job.split) == (role, split))
-        return asking | {(job.run, job.stage): () for job in jobs if job.stage != job.trained_stage}
+        return asking | {(job.run, job.variant): () for job in jobs if job.variant != job.stage}
 
     def inputs(self, run: str | Run, stage: str) -> tuple[tuple[tuple[str, str], ...], tuple[CaptionJob, ...]]:
         """What the training of ``stage`` reads: the earlier (run, stage) and the caption jobs."""
@@ -188,7 +189,7 @@ def _check_rows(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]])
 def caption_job(
     experiment: Experiment,
     run: Run,
-    stage: str,
+    variant: str,
     role: Role,
     split: str,
     draws: int = 0,
@@ -196,10 +197,10 @@ def caption_job(
 ) -> CaptionJob:
     """The caption job of ``run``; the train split, which only later stages read, takes ``cascade_steps``."""
     if run.kind == "teacher":
-        return CaptionJob(run.id, stage, role, split, draws, 0)
+        return CaptionJob(run.id, variant, role, split, draws, 0)
     if steps is None:
         steps = experiment.training.cascade_steps if split == "train" else run.method.steps
-    return CaptionJob(run.id, stage, role, split, draws, steps)
+    return CaptionJob(run.id, variant, role, split, draws, steps)
 
 
 def _row_runs(
@@ -285,9 +286,9 @@ def _training_needs(
 
 
 def _caption_needs(experiment: Experiment, run: Run, job: CaptionJob) -> tuple[CaptionJob, ...]:
-    if run.kind == "teacher" or not job.trained_stage.endswith("2"):
+    if run.kind == "teacher" or not job.stage.endswith("2"):
         return ()
-    first = job.trained_stage[:-1]
+    first = job.stage[:-1]
     return (caption_job(experiment, run, first, job.role, job.split, job.draws),)
 
 
@@ -313,10 +314,10 @@ def _close(
 
     def caption(job: CaptionJob) -> None:
         run = runs[job.run]
-        train(run, job.trained_stage)
+        train(run, job.stage)
         for first in _caption_needs(experiment, run, job):
             caption(first)
-        key = (job.run, job.stage, job.role, job.split)
+        key = (job.run, job.variant, job.role, job.split)
         old = captions.get(key)
         captions[key] = replace(job, draws=max(job.draws, old.draws if old else 0))
 

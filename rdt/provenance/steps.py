@@ -6,7 +6,7 @@ write now. Pure functions of an experiment; nothing here reads the results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
         "index": paths.index(role),
         "vocabulary": paths.vocabulary(role),
     }
-    inputs |= {f"{job.run}/{job.stage}/{job.split}": caption_file(paths, job) for job in captions}
+    inputs |= {f"{job.run}/{job.variant}/{job.split}": caption_file(paths, job) for job in captions}
     inputs |= {name: paths.stage(before, name) for before, name in earlier}
     settings = resolved_configuration(plan.experiment, plan.runs[run])
     return Step("train", paths.stage(run, stage), "rdt.commands.train", settings, inputs)
@@ -154,23 +154,20 @@ def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
 def captions(plan: Plan, paths: Paths, run: str, stage: str) -> tuple[Step, ...]:
     """The caption folders that one command fills: that of the stage itself, and those of other numbers of steps."""
     jobs = plan.captions_of(run, stage)
-    return tuple(_caption_folder(plan, paths, [job for job in jobs if job.stage == name]) for name in _stages(jobs))
-
-
-def _stages(jobs: Iterable[CaptionJob]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(job.stage for job in jobs))
+    variants = dict.fromkeys(job.variant for job in jobs)
+    return tuple(_caption_folder(plan, paths, [job for job in jobs if job.variant == name]) for name in variants)
 
 
 def _caption_folder(plan: Plan, paths: Paths, jobs: list[CaptionJob]) -> Step:
-    run, stage = jobs[0].run, jobs[0].trained_stage
+    run, stage = jobs[0].run, jobs[0].stage
     trained_on = plan.runs[run].role
     inputs = {"weights": paths.stage(run, stage), "vocabulary": paths.vocabulary(trained_on)}
     for role in dict.fromkeys(job.role for job in jobs):
         inputs |= _of(role, annotations(plan.experiment, paths, role))
         inputs |= _of(role, {"features": paths.features(role), "index": paths.index(role)})
     first = dict.fromkeys(first for job in jobs for first in plan.caption_inputs(job))
-    inputs |= {f"{job.run}/{job.stage}": caption_file(paths, job).parent for job in first}
-    settings = {f"{job.stage}-{job.role}-{job.split}": {"draws": job.draws, "steps": job.steps} for job in jobs}
+    inputs |= {f"{job.run}/{job.variant}": caption_file(paths, job).parent for job in first}
+    settings = {f"{job.variant}-{job.role}-{job.split}": {"draws": job.draws, "steps": job.steps} for job in jobs}
     return Step(
         "captions",
         caption_file(paths, jobs[0]).parent,
@@ -182,7 +179,7 @@ def _caption_folder(plan: Plan, paths: Paths, jobs: list[CaptionJob]) -> Step:
 
 def caption_file(paths: Paths, job: CaptionJob) -> Path:
     """The ordinary caption file of a job."""
-    return paths.captions(job.run, job.stage, job.role, job.split)
+    return paths.captions(job.run, job.variant, job.role, job.split)
 
 
 # ---- scores and tables

@@ -119,7 +119,7 @@ class Gallery:
         """Token rows of the first network's captions, for a second one; None for a first."""
         job = self.workspace.plan.caption_job(network.run, network.stage, ROLE, SPLIT)
         for first in self.workspace.plan.caption_inputs(job):
-            path = self.workspace.paths.captions(first.run, first.stage, ROLE, SPLIT)
+            path = self.workspace.paths.captions(first.run, first.variant, ROLE, SPLIT)
             inputs = self.inputs(network)
             return caption_rows(path, split.image_ids, inputs.vocabulary, inputs.length)
         return None

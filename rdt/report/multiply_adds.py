@@ -83,7 +83,7 @@ def _training(plan: Plan, run: Run, stage: str, sizes: RoleSizes) -> float:
 def _captioning(plan: Plan, job: CaptionJob, sizes: Mapping[Role, RoleSizes]) -> float:
     """One caption job; its words are those of the role that the network was trained on."""
     run = plan.runs[job.run]
-    network = NetworkWork(plan.experiment.model, run.method, sizes[run.role], cascade=job.trained_stage.endswith("2"))
+    network = NetworkWork(plan.experiment.model, run.method, sizes[run.role], cascade=job.stage.endswith("2"))
     if run.kind == "teacher":
         image = network.encode_teacher() + plan.experiment.training.teacher_beam * network.decode()
     else:

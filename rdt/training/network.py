@@ -80,13 +80,13 @@ class Training:
         """Captions of the first network on ``split``, which the second one starts from."""
         for job in self._reads:
             if job.run == self.run.id and job.split == split:
-                return self.workspace.paths.captions(job.run, job.stage, job.role, job.split)
+                return self.workspace.paths.captions(job.run, job.variant, job.role, job.split)
         return None
 
     def teacher_file(self) -> Path:
         """The teacher's captions of the train split."""
         (job,) = (job for job in self._reads if job.run != self.run.id)
-        return self.workspace.paths.captions(job.run, job.stage, job.role, job.split)
+        return self.workspace.paths.captions(job.run, job.variant, job.role, job.split)
 
     def rows(self, path: Path | None, split: Split) -> object:
         if path is None:

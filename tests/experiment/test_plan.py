@@ -141,7 +141,7 @@ def test_trainings_come_after_their_inputs(made):
     for run, stage in made.trainings:
         before, captions = made.inputs(run, stage)
         assert set(before) <= done
-        assert {(job.run, job.trained_stage) for job in captions} <= done
+        assert {(job.run, job.stage) for job in captions} <= done
         done.add((run, stage))
 
 
@@ -150,7 +150,7 @@ def test_captions_that_later_stages_read(made):
     before, captions = made.inputs(rdt, "rl2")
     assert before == ((rdt, "xe2"), (rdt, "rl"))
     teacher = made.teacher(rdt).id
-    assert {(job.run, job.stage, job.split, job.steps) for job in captions} == {
+    assert {(job.run, job.variant, job.split, job.steps) for job in captions} == {
         (rdt, "rl", "train", 20),  # cascade_steps
         (rdt, "rl", "val", 50),
         (teacher, "rl", "train", 0),
@@ -164,7 +164,7 @@ def test_the_second_network_is_captioned_from_the_first_ones_captions(made):
     assert (job.draws, job.steps) == (5, 50)
     assert made.caption_inputs(job) == (made.caption_job(rdt, "rl", "primary", "test"),)
     novel = made.caption_job(rdt, "xe2", "novel", "test")
-    assert [first.stage for first in made.caption_inputs(novel)] == ["xe"]
+    assert [first.variant for first in made.caption_inputs(novel)] == ["xe"]
     assert made.caption_inputs(made.caption_job(rdt, "xe", "novel", "test")) == ()
 
 
@@ -174,7 +174,7 @@ def test_server_and_one_step(made):
     assert made.caption_job(rdt, "rl2", "primary", "val").draws == 0
     assert made.one_step == ((rdt, "xe2"),)
     once = made.caption_job(rdt, "xe2@T1", "primary", "test")
-    assert (once.steps, once.trained_stage) == (1, "xe2")
+    assert (once.steps, once.stage) == (1, "xe2")
 
 
 def test_a_role_without_data_gives_a_reason():
@@ -199,7 +199,7 @@ def test_a_teacher_without_a_second_stage_guides_with_its_first():
     made = plan(replace(usual, training=replace(usual.training, teacher_rl_epochs=0)), load_tables())
     rdt = runs_of(made, "V", "base + RVE + RL", "C")[0]
     assert made.stages(made.teacher(rdt)) == ("xe",)
-    assert [job.stage for job in made.inputs(rdt, "rl")[1]] == ["xe"]
+    assert [job.variant for job in made.inputs(rdt, "rl")[1]] == ["xe"]
 
 
 def test_only_the_tables_asked_for_are_planned():

@@ -35,7 +35,7 @@ def test_everything_that_is_trained_and_captioned_is_behind_the_tables(smoke):
     steps = Chain(smoke, PATHS).behind(tables(smoke, PATHS))
     targets = {step.target for step in steps}
     assert {PATHS.stage(run, stage) for run, stage in smoke.trainings} <= targets
-    folders = {PATHS.captions(job.run, job.stage, job.role, job.split).parent for job in smoke.captions}
+    folders = {PATHS.captions(job.run, job.variant, job.role, job.split).parent for job in smoke.captions}
     assert folders == {step.target for step in steps if step.name == "captions"}
     assert any(folder.name.endswith("@T1") for folder in folders)
     assert {step.target for step in steps if step.name == "score"} == {

@@ -31,7 +31,7 @@ rdt("probe", FILE)
 planned = plan(load_experiment(FILE), load_tables())
 for run, stage in planned.trainings:
     rdt("train", FILE, "--run", run, "--stage", stage)
-    if any((job.run, job.trained_stage) == (run, stage) for job in planned.captions):
+    if any((job.run, job.stage) == (run, stage) for job in planned.captions):
         rdt("captions", FILE, "--run", run, "--stage", stage)
 rdt("score", FILE, "--role", "primary")
 rdt("tables", FILE)

@@ -369,9 +369,9 @@ def write_results(paths: Paths, run: str, image: object) -> None:
 def test_everything_is_written(tmp_path, single):
     paths = Paths("tiny", tmp_path / "results", tmp_path / "reports")
     for job in single.captions:
-        path = paths.scores(job.run, job.stage, job.role, job.split)
+        path = paths.scores(job.run, job.variant, job.role, job.split)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(scores(job.run, job.stage, job.role, job.split)))
+        path.write_text(json.dumps(scores(job.run, job.variant, job.role, job.split)))
     write_results(paths, single.server[0][0], 7)
     baseline = paths.baselines("primary", "test")
     baseline.parent.mkdir(parents=True)

@@ -56,7 +56,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def jobs_by_plan(experiment: str) -> dict[str, int]:
     """Jobs of each rule, from the plan of an experiment whose data are all scenes with the three roles."""
     wanted = plan(load_experiment(experiment), load_tables())
-    captioned = {(job.run, job.trained_stage) for job in wanted.captions}
+    captioned = {(job.run, job.stage) for job in wanted.captions}
     return {
         "track_init": 1,
         "scenes": 3,

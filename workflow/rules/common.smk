@@ -140,7 +140,7 @@ def weights(run, stage):
 def captions_done(job):
     """The manifest of the folder that a caption job fills: written last, it stands for its files."""
     return (
-        PATHS.captions(job.run, job.trained_stage, "", "")
+        PATHS.captions(job.run, job.stage, "", "")
         .with_name("manifest.json")
         .as_posix()
     )
