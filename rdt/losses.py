@@ -114,14 +114,19 @@ def ranking_loss(
     delta_sen: float,
     margin: bool = True,
     average: Average = "all_pairs",
+    confidence: Tensor | None = None,
 ) -> Tensor:
-    """L_rank, Eq. 24-28, with the mean bit of a caption as its quality.
+    """L_rank, Eq. 24-28, with the mean bit of a caption as its quality, or, given a confidence, the released code's.
 
     bits: (n, L, b) predicted analog bits in [-1, 1], before thresholding; target_bits: (n, L, b), the x_0;
-    t: (n,) in [0, 1], the paper's t', so that delta_tim is a fraction of T; valid: (n, L), the words
-    and the first end token. delta_sen = 2 lets every pair through. See ``pairwise_ranking_loss``.
+    t: (n,) in [0, 1], the paper's t', so that delta_tim is a fraction of T; valid: bool (n, L), the words
+    and the first end token. delta_sen = 2 lets every pair through. See ``pairwise_ranking_loss``; for
+    confidence, (n, L), ``top5_quality``. Returns a scalar.
     """
-    q, q_star = sentence_quality(bits, valid), sentence_quality(target_bits, valid)
+    if confidence is None:
+        q, q_star = sentence_quality(bits, valid), sentence_quality(target_bits, valid)
+    else:
+        q, q_star = top5_quality(bits, confidence, valid), total_quality(target_bits, valid)
     return pairwise_ranking_loss(q, q_star, t, delta_tim, delta_sen, margin, average)
 
 

@@ -134,6 +134,18 @@ def test_ranking_loss_of_a_hand_example(options: dict, expected: float):
     assert ranking_loss(bits, target, T, valid, **options).item() == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_confidence_asks_for_the_qualities_of_the_released_code():
+    """Of six words the first is the least sure: q is the sum of the other five over six; q* of all six over L = 8."""
+    bits = torch.zeros(2, 8, 1, dtype=torch.float64)
+    bits[0, :6], bits[1, :6] = 0.6, 0.3
+    valid = torch.arange(8).expand(2, 8) < 6
+    confidence = torch.arange(8.0).expand(2, 8)
+    # q = 0.5 and 0.25, q* = -0.75 and 0.75: each of the two orders costs 1.5 + 0.25, over 2^2.
+    target = torch.tensor([-1.0, 1.0], dtype=torch.float64).view(2, 1, 1).expand(2, 8, 1)
+    loss = ranking_loss(bits, target, torch.zeros(2), valid, **ANY, confidence=confidence)
+    assert loss.item() == pytest.approx(2 * 1.75 / 4)
+
+
 def test_thresholds_are_inclusive():
     q, q_star, t = vector(0, 0), vector(0, 0.5), vector(0.25, 0.5)
     assert pairwise_ranking_loss(q, q_star, t, 0.25, 0.5).item() == pytest.approx(2 * 0.5 / 4)

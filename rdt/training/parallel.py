@@ -67,11 +67,6 @@ class Share:
     own: int
     total: int
 
-    @property
-    def weight(self) -> float:
-        """What a mean over the own rows counts in the mean over all: the weighted means add up to it."""
-        return self.own / self.total
-
     def times(self, rows: int) -> Share:
         """The share of rows of which each of the present ones has the same number, in all ``rows`` own ones."""
         copies, left = divmod(rows, self.own)
@@ -95,10 +90,8 @@ def share_of(total: int) -> Share:
     return Share(first, end - first, total)
 
 
-def share_where(mask: Tensor) -> Share:
+def _share_where(mask: Tensor) -> Share:
     """The share of the places where ``mask`` holds, whose number differs between processes."""
-    if world() == 1:
-        return images()
     counts = torch.zeros(world(), dtype=torch.int64, device=mask.device)
     counts[rank()] = mask.sum()
     dist.all_reduce(counts)
@@ -114,6 +107,36 @@ def taking(share: Share) -> Iterator[None]:
         yield
     finally:
         _share.reset(token)
+
+
+# ---- losses of the whole batch, as each process has its part of them: the parts and their gradients add up to it
+
+
+def mean(own: Tensor, mask: Tensor) -> Tensor:
+    """The part of this process in a mean over all places where ``mask`` holds; ``own`` is the mean over its own."""
+    if world() == 1:
+        return own
+    here = mask.sum()
+    everywhere = here.clone()
+    dist.all_reduce(everywhere)
+    return own * here / everywhere
+
+
+def jointly(loss: Callable[..., Tensor], *rows: Tensor, **settings: Any) -> Tensor:
+    """The part of this process in ``loss(*rows, **settings)`` of the captions of all, since it looks at pairs of them.
+
+    Every tensor, also among the settings, has a row for each caption.
+    """
+    named = {name: gathered(value) if isinstance(value, Tensor) else value for name, value in settings.items()}
+    return loss(*map(gathered, rows), **named) / world()
+
+
+def applied(function: Callable[[Tensor], Tensor], values: Tensor, mask: Tensor) -> Tensor:
+    """``function(values[mask])``, which draws what one process would draw for the places of all."""
+    if world() == 1:
+        return function(values[mask])
+    with taking(_share_where(mask)):
+        return function(values[mask])
 
 
 # ---- what the processes tell each other; all of them ask at the same time
@@ -138,6 +161,8 @@ def gathered(rows: Tensor) -> Tensor:
     """
     if world() == 1:
         return rows
+    if rows.dtype == torch.bool:  # which gloo cannot add
+        return gathered(rows.byte()).bool()
     share = images().times(len(rows))
     before, after = (rows.new_zeros(n, *rows.shape[1:]) for n in (share.first, share.total - share.first - share.own))
     return _Sum.apply(torch.cat([before, rows, after]))

@@ -91,6 +91,7 @@ def critical_losses(log_p: Tensor, sample: Tensor, gained: Tensor, reference: Te
     """Self-critical loss of ``sample`` (n, L) under ``log_p`` (n, L, V), and the means of both rewards (n,)."""
     chosen = log_p.gather(-1, sample.unsqueeze(-1)).squeeze(-1)
     valid = valid_mask(sample)
-    loss = parallel.share_where(valid).weight * self_critical_loss(chosen, gained - reference, valid)
-    weight = parallel.images().weight
-    return {"total": loss, "reward_sample": weight * gained.mean(), "reward_baseline": weight * reference.mean()}
+    loss = parallel.mean(self_critical_loss(chosen, gained - reference, valid), valid)
+    everyone = torch.ones_like(gained, dtype=torch.bool)
+    gain, baseline = (parallel.mean(each.mean(), everyone) for each in (gained, reference))
+    return {"total": loss, "reward_sample": gain, "reward_baseline": baseline}

@@ -41,7 +41,7 @@ class TeacherXE:
         logits = model(batch.rows, model.encode(batch.grid, batch.global_))
         valid = valid_mask(batch.rows)
         smoothing = self.method.label_smoothing
-        xe = parallel.share_where(valid).weight * caption_cross_entropy(logits[valid], batch.rows[valid], smoothing)
+        xe = parallel.mean(caption_cross_entropy(logits[valid], batch.rows[valid], smoothing), valid)
         return {"total": xe, "xe": xe}
 
 

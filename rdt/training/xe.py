@@ -15,14 +15,7 @@ from rdt.diffusion.schedule import diffuse, log_snr
 from rdt.draws import generator
 from rdt.experiment.settings import Method
 from rdt.features.split import Split
-from rdt.losses import (
-    bit_loss,
-    caption_cross_entropy,
-    pairwise_ranking_loss,
-    sentence_quality,
-    top5_quality,
-    total_quality,
-)
+from rdt.losses import bit_loss, caption_cross_entropy, ranking_loss
 from rdt.model.captioner import Captioner, Context
 from rdt.training import parallel
 from rdt.training.batches import Batch, make_batch
@@ -75,39 +68,37 @@ def denoising_losses(
     """Losses from the decoder's output ``hidden`` (n, L, dim); logits are made at supervised positions only."""
     valid = valid_mask(batch.rows)
     supervised = torch.ones_like(valid) if method.supervise_padding else valid
-    share = parallel.share_where(supervised)
-    with parallel.taking(share):
-        logits = model.logits(hidden[supervised])
-    expected = model.expected_bits(logits)
-    xe = share.weight * caption_cross_entropy(logits, batch.rows[supervised], method.label_smoothing)
-    bit = share.weight * bit_loss(expected, x_0[supervised])
-    total = method.lambda_xe * xe + method.lambda_bit * bit
-    if not (ranked and method.lambda_rank > 0):
-        return {"total": total, "xe": xe, "bit": bit}
-    bits = torch.zeros_like(x_0)
-    bits[supervised] = expected
-    rank = rank_term(bits, logits.detach(), supervised, x_0, batch, method)
-    return {"total": total + method.lambda_rank * rank, "xe": xe, "bit": bit, "rank": rank}
+    logits = parallel.applied(model.logits, hidden, supervised)
+    bits = model.expected_bits(logits)
+    xe = parallel.mean(caption_cross_entropy(logits, batch.rows[supervised], method.label_smoothing), supervised)
+    bit = parallel.mean(bit_loss(bits, x_0[supervised]), supervised)
+    losses = {"xe": xe, "bit": bit}
+    rank: Tensor | int = 0
+    if ranked and method.lambda_rank > 0:
+        rank = losses["rank"] = rank_loss(bits, logits.detach(), supervised, x_0, batch, method)
+    return {"total": method.lambda_xe * xe + method.lambda_bit * bit + method.lambda_rank * rank, **losses}
 
 
-def rank_term(bits: Tensor, logits: Tensor, supervised: Tensor, x_0: Tensor, batch: Batch, method: Method) -> Tensor:
-    """L_rank of Eq. 26 with the method's definition of quality; the released one asks for the ``logits`` (m, V) of
-    the ``supervised`` positions too.
-
-    Its pairs are those of the whole batch, also where several processes have a part of it each.
-    """
-    valid, t = valid_mask(batch.rows), batch.t
-    if method.quality == "mean_bits":
-        q, q_star = sentence_quality(bits, valid), sentence_quality(x_0, valid)
-    else:
-        confidence = torch.zeros_like(bits[..., 0])
+def rank_loss(bits: Tensor, logits: Tensor, supervised: Tensor, x_0: Tensor, batch: Batch, method: Method) -> Tensor:
+    """L_rank of Eq. 26 from ``bits`` (m, b) and ``logits`` (m, V) of the m ``supervised`` positions (n, L)."""
+    every_bit = torch.zeros_like(x_0)
+    every_bit[supervised] = bits
+    confidence = None
+    if method.quality == "top5_words":
+        confidence = torch.zeros_like(every_bit[..., 0])
         confidence[supervised] = logits.log_softmax(-1).amax(-1)
-        q, q_star = top5_quality(bits, confidence, valid), total_quality(x_0, valid)
-    q, q_star, t = (parallel.gathered(values) for values in (q, q_star, t))
-    loss = pairwise_ranking_loss(
-        q, q_star, t, method.delta_tim, method.delta_sen, margin=method.margin, average=method.average
+    return parallel.jointly(
+        ranking_loss,
+        every_bit,
+        x_0,
+        batch.t,
+        valid_mask(batch.rows),
+        delta_tim=method.delta_tim,
+        delta_sen=method.delta_sen,
+        margin=method.margin,
+        average=method.average,
+        confidence=confidence,
     )
-    return loss / parallel.world()
 
 
 def cascade_bits(task: CaptionerXE, model: Captioner, positions: np.ndarray, epoch: int) -> Tensor | None:

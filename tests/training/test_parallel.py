@@ -37,7 +37,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of the same steps, made by this process and by two others."""
     alone, both = (tmp_path_factory.mktemp(name) for name in ("alone", "both"))
     together.run(alone)
-    command = [*TORCHRUN, "tests.together", str(both)]
+    command = [*TORCHRUN, "tests.support.together", str(both)]
     done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | LOOPBACK, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return alone, both
@@ -75,7 +75,6 @@ def test_the_shares_of_a_batch_are_all_of_it(monkeypatch, world, images):
 
 def test_rows_are_divided_like_their_images():
     assert parallel.Share(2, 3, 5).times(12) == parallel.Share(8, 12, 20)
-    assert parallel.Share(2, 3, 5).weight == 0.6
     with pytest.raises(ValueError, match="4 rows are no multiple of the 3"):
         parallel.Share(2, 3, 5).times(4)
 
