@@ -1,4 +1,4 @@
-"""A stage's caption files, and the network that they are made with."""
+"""A network's caption files, and the network that they are made with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from rdt.captioning.generate import Sampling, decode, denoise_captions, sentence_ranks, teacher_captions
 from rdt.experiment.plan import CaptionJob
+from rdt.experiment.runs import NetworkId
 from rdt.features.inputs import Inputs, caption_rows
 from rdt.files import atomic_write_json
 from rdt.model.teacher import Teacher
@@ -22,13 +23,13 @@ def write_results(path: Path, image_ids: Sequence[int], captions: Sequence[str])
     atomic_write_json(path, records)
 
 
-def load_network(workspace: Workspace, inputs: Inputs, run_id: str, stage: str) -> nn.Module:
-    """The trained network of one stage, in evaluation mode; its configuration must be the plan's."""
-    run = workspace.plan.runs[run_id]
-    folder = workspace.paths.stage(run_id, stage)
+def load_network(workspace: Workspace, inputs: Inputs, network: NetworkId) -> nn.Module:
+    """A trained network, in evaluation mode; its configuration must be the plan's."""
+    run = workspace.plan.runs[network.run]
+    folder = workspace.paths.stage(*network)
     dims = (inputs.grid_dim, inputs.global_dim)
-    check_configuration(folder, configuration(workspace.experiment, run, stage, inputs.vocabulary, *dims))
-    model = build(workspace.experiment, run, stage, inputs.vocabulary.size, *dims)
+    check_configuration(folder, configuration(workspace.experiment, run, network.stage, inputs.vocabulary, *dims))
+    model = build(workspace.experiment, run, network.stage, inputs.vocabulary.size, *dims)
     load_weights(folder / "model.safetensors", model)
     return model.eval()
 

@@ -1,4 +1,4 @@
-"""The ``captions`` stage: the captions of one network on the splits that tables and later stages read."""
+"""The ``captions`` step: the captions of one network on the splits that tables and later stages read."""
 
 from __future__ import annotations
 

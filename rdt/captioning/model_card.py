@@ -17,8 +17,8 @@ from torch import nn
 from rdt.data.coco import read_captions
 from rdt.data.dataset import Image, open_image
 from rdt.experiment.plan import CaptionJob, phase_title
-from rdt.experiment.runs import Run
-from rdt.experiment.settings import Role
+from rdt.experiment.runs import NetworkId, Run
+from rdt.experiment.settings import Role, Stage
 from rdt.features.inputs import Inputs
 from rdt.features.retrieval import read_pool_texts, read_retrieved
 from rdt.files import atomic_file, atomic_write_text, read_json
@@ -41,41 +41,41 @@ LIMITS = (
 
 
 def write_card(
-    workspace: Workspace, run: Run, name: str, folder: Path, scores: Mapping[str, float] | None = None
+    workspace: Workspace, run: Run, stage: Stage, folder: Path, scores: Mapping[str, float] | None = None
 ) -> Path:
     """Write the card of the network in the weights folder of a stage; with test ``scores`` one of its own place.
 
     The first lies beside the weights and is part of what the training makes, so that later scores must not change it.
     """
-    trained = workspace.paths.stage(run.id, name)
+    trained = workspace.paths.stage(run.id, stage)
     path = folder / CARD
-    atomic_write_text(path, "\n".join(_card(workspace, run, name, trained, scores)) + "\n")
+    atomic_write_text(path, "\n".join(_card(workspace, run, stage, trained, scores)) + "\n")
     return path
 
 
 def _card(
-    workspace: Workspace, run: Run, name: str, trained: Path, scores: Mapping[str, float] | None
+    workspace: Workspace, run: Run, stage: Stage, trained: Path, scores: Mapping[str, float] | None
 ) -> Iterator[str]:
     experiment, config = workspace.experiment, read_json(trained / "config.json")
-    rows = rows_of(workspace.plan, run, name)
+    rows = rows_of(workspace.plan, run, stage)
     label = next((names[0] for names in rows.values()), TEACHER if run.kind == "teacher" else run.id)
     kind = "autoregressive Transformer" if run.kind == "teacher" else "Ranking Diffusion Transformer"
     data = experiment.data[run.role]
     sizes = ", ".join(f"{key} {value}" for key, value in config["model"].items())
     changed = _changed(config["method"], asdict(experiment.method))
-    yield f"# {network_name(label, run, name)}"
+    yield f"# {network_name(label, run, stage)}"
     yield ""
-    yield f"An image captioner ({kind}) of experiment {experiment.name}, trained by {phase_title(name)}."
+    yield f"An image captioner ({kind}) of experiment {experiment.name}, trained by {phase_title(stage)}."
     yield ""
     yield "| | |"
     yield "|---|---|"
-    yield f"| Run | {run.id}, stage {name} |"
+    yield f"| Run | {run.id}, stage {stage} |"
     yield f"| Rows | {'; '.join(f'Table {table}: ' + ', '.join(names) for table, names in rows.items()) or 'none'} |"
     yield f"| Data | {data.title or data.source}, role {run.role}; {config['vocab_size']} words |"
     yield f"| Method | {experiment.method_name}{f', with {changed}' if changed else ''} |"
     yield f"| Size | {parameters(trained / 'model.safetensors'):,} parameters; {sizes} |"
     yield f"| Features | grid of {config['grid_dim']}, global of {config['global_dim']} dimensions |"
-    yield f"| Seed | {run.seed}, of {', '.join(map(str, experiment.seeds.of(name[:2])))} |"
+    yield f"| Seed | {run.seed}, of {', '.join(map(str, experiment.seeds.of(stage[:2])))} |"
     yield f"| Best epoch | {config['best_epoch'] + 1}, by CIDEr on {config['method']['select_on']} |"
     yield f"| Val CIDEr | {config['val_CIDEr']:.1f} |"
     for metric, value in (scores or {}).items():
@@ -102,19 +102,19 @@ def parameters(weights: Path) -> int:
 # ---- captions and heatmaps
 
 
-def show_training(workspace: Workspace, run: Run, name: str, job: Job) -> None:
+def show_training(workspace: Workspace, run: Run, stage: Stage, job: Job) -> None:
     """Add the card to a training's run and, if it is a captioner of the tables, offer its weights as the best ones."""
-    folder = workspace.paths.stage(run.id, name)
-    card = write_card(workspace, run, name, folder)
+    folder = workspace.paths.stage(run.id, stage)
+    card = write_card(workspace, run, stage, folder)
     job.artifact(card)
-    if run.kind == "captioner" and run.role == "primary" and rows_of(workspace.plan, run, name):
+    if run.kind == "captioner" and run.role == "primary" and rows_of(workspace.plan, run, stage):
         files = [folder / file for file in ("model.safetensors", "config.json", CARD)]
-        job.track.model(files, f"best-{name[:2]}", read_json(folder / "config.json")["val_CIDEr"])
+        job.track.model(files, f"best-{stage[:2]}", read_json(folder / "config.json")["val_CIDEr"])
 
 
 def show_captions(workspace: Workspace, captions: CaptionJob, job: Job, inputs: Inputs, model: nn.Module) -> None:
     """Add what a network says of a few images, and where it looks in them, to its run."""
-    folder = shown_folder(workspace, captions.run, captions.stage)
+    folder = shown_folder(workspace, NetworkId(captions.run, captions.stage))
     images = inputs.dataset.split(captions.split)[:SAMPLES]
     samples = folder / "samples.md"
     said = read_captions(workspace.paths.captions(captions.run, captions.variant, captions.role, captions.split))
@@ -127,9 +127,9 @@ def show_captions(workspace: Workspace, captions: CaptionJob, job: Job, inputs: 
         job.artifact(heatmaps, "samples")
 
 
-def shown_folder(workspace: Workspace, run: str, name: str) -> Path:
+def shown_folder(workspace: Workspace, network: NetworkId) -> Path:
     """Where the files lie that are made for MLflow alone."""
-    return spool_folder(workspace.paths) / "shown" / run / name
+    return spool_folder(workspace.paths) / "shown" / network.run / network.stage
 
 
 def shown(jobs: Sequence[CaptionJob], role: Role) -> CaptionJob:
@@ -174,18 +174,19 @@ def show_scores(
 ) -> None:
     """Add the scores of a split, as ``test/c5/CIDEr``, to the runs of the networks, and to their cards.
 
-    ``documents`` are those of the score files, by (run, stage); another role than the network's own, and another
+    ``documents`` are those of the score files, by (run, variant); another role than the network's own, and another
     number of steps, stand before the split.
     """
-    for (run_id, name), document in documents.items():
-        run, (network, _, steps) = workspace.plan.runs[run_id], name.partition("@")
+    for (run_id, variant), document in documents.items():
+        run, (stage, _, steps) = workspace.plan.runs[run_id], variant.partition("@")
         front = "/".join(filter(None, (role if role != run.role else "", steps, split)))
         scores = {
             f"{front}/{scope}/{metric}": value
             for scope, part in document["scopes"].items()
             for metric, value in part["metrics"].items()
         }
-        with workspace.track_network(run, network, f"score-{role}-{split}{steps}", code="rdt.commands.score") as track:
+        with workspace.track_network(run, stage, f"score-{role}-{split}{steps}", code="rdt.commands.score") as track:
             track.metrics(scores, 0)
             if front == split:
-                track.artifact(write_card(workspace, run, network, shown_folder(workspace, run_id, network), scores))
+                folder = shown_folder(workspace, NetworkId(run_id, stage))
+                track.artifact(write_card(workspace, run, stage, folder, scores))

@@ -21,7 +21,7 @@ from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
 from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
-from rdt.experiment.runs import Run
+from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Role, pool_role
 from rdt.features.encode import encode_images, load_encoder
 from rdt.features.inputs import Inputs, open_dataset, open_inputs
@@ -84,17 +84,17 @@ def caption(
     """
     settings = load_experiment(experiment, data_root)
     workspace = Workspace(settings, Paths(settings.name))
-    run_id, name = _network(workspace, run)
-    role = workspace.plan.runs[run_id].role
+    network = _network(workspace, run)
+    role = workspace.plan.runs[network.run].role
     if settings.data[role].features:
         problem = "learnt from imported features, whose encoder, CLIP with the extra `clip`, is not at hand here"
-        raise UserError(run_id, problem, "take a run of an experiment whose features the embedded encoder makes")
+        raise UserError(network.run, problem, "take a run of an experiment whose features the embedded encoder makes")
     paths = [Path(path) for path in image_paths]
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None:
         raise UserError(missing, "there is no such file", "correct the path of the photograph")
     torch.set_num_threads(settings.training.threads)
-    return caption_photos(workspace, run_id, name, encoded(workspace, role, paths))
+    return caption_photos(workspace, network, encoded(workspace, role, paths))
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,14 @@ class Photos:
     retrieved: tuple[str, ...]
 
 
-def _network(workspace: Workspace, run: str) -> tuple[str, str]:
-    """Run id and stage of ``<run>`` or ``<run>/<stage>``."""
-    run_id, _, name = run.strip("/").partition("/")
+def _network(workspace: Workspace, run: str) -> NetworkId:
+    """The network that ``<run>`` or ``<run>/<stage>`` means."""
+    run_id, _, stage = run.strip("/").partition("/")
     trained = workspace.plan.stages(workspace.run(run_id))
-    name = name or trained[-1]
-    if name not in trained:
-        raise UserError(run, f"run {run_id} has no network '{name}'", f"choose one of {', '.join(trained)}")
-    return run_id, name
+    stage = stage or trained[-1]
+    if stage not in trained:
+        raise UserError(run, f"run {run_id} has no network '{stage}'", f"choose one of {', '.join(trained)}")
+    return NetworkId(run_id, stage)
 
 
 def photo_id(path: Path) -> int:
@@ -144,15 +144,16 @@ def encoded(workspace: Workspace, role: Role, paths: Sequence[Path]) -> Photos:
     return Photos(tuple(paths), store, tuple(pool.texts[row] for row in nearest))
 
 
-def caption_photos(workspace: Workspace, run_id: str, name: str, photos: Photos) -> list[PhotoCaption]:
-    """What the network ``name`` of a run says of photographs, one after the other."""
-    run = workspace.plan.runs[run_id]
+def caption_photos(workspace: Workspace, network: NetworkId, photos: Photos) -> list[PhotoCaption]:
+    """What a network says of photographs, one after the other."""
+    run = workspace.plan.runs[network.run]
     inputs = open_inputs(workspace.experiment, workspace.paths, run.role, run.role, run.method.length)
-    network = OpenedNetwork(workspace, run, inputs, load_network(workspace, inputs, run_id, name))
-    is_second = name.endswith("2")
-    first = [one.caption for one in caption_photos(workspace, run_id, name[:-1], photos)] if is_second else None
+    opened = OpenedNetwork(workspace, run, inputs, load_network(workspace, inputs, network))
+    first = None
+    if network.stage.endswith("2"):
+        first = caption_photos(workspace, NetworkId(run.id, network.stage[:-1]), photos)
     return [
-        network.describe(photos, at, None if first is None else network.rows([first[at]]))
+        opened.describe(photos, at, None if first is None else opened.rows([first[at].caption]))
         for at in range(len(photos.paths))
     ]
 

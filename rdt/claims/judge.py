@@ -1,4 +1,4 @@
-"""The ``claims`` stage: what the paper asserts, and what this experiment has to say about it.
+"""The ``claims`` step: what the paper asserts, and what this experiment has to say about it.
 
 ``reports/claims.yaml`` lists the claims; :func:`judge` reaches a verdict on each, from the same measurements
 as the tables.

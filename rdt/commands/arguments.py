@@ -8,7 +8,7 @@ from rdt.workspace import Workspace
 
 
 def experiment_argument(parser: argparse.ArgumentParser) -> None:
-    """The arguments of every stage."""
+    """The arguments of every command that makes a part of an experiment."""
     parser.add_argument("experiment", help="name of a file in experiments/, or the path of your own")
     _data_root_option(parser)
 

@@ -9,6 +9,7 @@ from rdt.captioning.files import load_network, write_captions
 from rdt.captioning.model_card import show_captions, shown
 from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.errors import UserError
+from rdt.experiment.runs import NetworkId
 from rdt.features.inputs import open_inputs
 from rdt.model.device import open_device
 from rdt.provenance import steps
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
         for job in jobs:
             started = time.monotonic()
             inputs = open_inputs(workspace.experiment, workspace.paths, job.role, run.role, run.method.length)
-            model = load_network(workspace, inputs, args.run, args.stage).to(device)
+            model = load_network(workspace, inputs, NetworkId(args.run, args.stage)).to(device)
             facts = write_captions(workspace, job, inputs, model)
             rate = facts["images"] / (time.monotonic() - started)
             name = f"{job.variant}-{job.role}-{job.split}"

@@ -23,9 +23,9 @@ def parser_of(command: str) -> argparse.ArgumentParser:
         subparser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         subparser.add_argument("--log", type=Path, metavar="FILE", help="file for the traceback of an error")
         if name == command:
-            stage = _command_module(module, name)
-            stage.add_arguments(subparser)
-            subparser.set_defaults(execute=stage.run)
+            implementation = _command_module(module, name)
+            implementation.add_arguments(subparser)
+            subparser.set_defaults(execute=implementation.run)
     return parser
 
 

@@ -110,5 +110,5 @@ def with_differences(tables: Plan) -> Plan:
 class DifferencePaths(Paths):
     """Paths of an experiment where the scores are those of the differences."""
 
-    def scores(self, run: str, stage: str, role: str, split: str) -> Path:
-        return self.root / "differences" / run / stage / f"{role}-{split}.json"
+    def scores(self, run: str, variant: str, role: str, split: str) -> Path:
+        return self.root / "differences" / run / variant / f"{role}-{split}.json"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rdt.experiment.settings import Stage
+
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of one experiment. ``split`` is train, val or test; ``stage`` xe, xe2, rl or rl2.
+    """Paths of one experiment. ``split`` is train, val or test; ``variant`` that of a caption job.
 
     ``apart`` is the folder of networks that are not those of the tables, with their captions and scores; data,
     features, vocabulary and index are the experiment's.
@@ -45,18 +47,18 @@ class Paths:
     def index(self, role: str) -> Path:
         return self.root / "index" / role
 
-    def stage(self, run: str, stage: str) -> Path:
+    def stage(self, run: str, stage: Stage) -> Path:
         """Folder of one training job: ``model.safetensors``, ``config.json``, ``curves.csv``, ``manifest.json``."""
         return self._own / "runs" / run / stage
 
-    def captions(self, run: str, stage: str, role: str, split: str, draw: int | None = None) -> Path:
+    def captions(self, run: str, variant: str, role: str, split: str, draw: int | None = None) -> Path:
         """COCO results file; ``draw`` is the number of a caption made from a randomly drawn sentence."""
         suffix = "" if draw is None else f"-draw{draw}"
-        return self._own / "captions" / run / stage / f"{role}-{split}{suffix}.json"
+        return self._own / "captions" / run / variant / f"{role}-{split}{suffix}.json"
 
-    def scores(self, run: str, stage: str, role: str, split: str) -> Path:
+    def scores(self, run: str, variant: str, role: str, split: str) -> Path:
         """Scores of a caption file; per-image scores lie beside it as ``.parquet``."""
-        return self._own / "scores" / run / stage / f"{role}-{split}.json"
+        return self._own / "scores" / run / variant / f"{role}-{split}.json"
 
     def baselines(self, role: str, split: str) -> Path:
         """Scores of human captions, the retrieved sentence and the most frequent train caption."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from rdt.digests import ROOT
 from rdt.errors import UserError
-from rdt.experiment.runs import Run, captioner, override, teacher_of
-from rdt.experiment.settings import Experiment, Phase, Role
+from rdt.experiment.runs import NetworkId, Run, captioner, override, teacher_of
+from rdt.experiment.settings import Experiment, Phase, Role, Stage
 from rdt.files import read_yaml
 
 TABLES_FILE = ROOT / "experiments" / "tables.yaml"
@@ -42,8 +42,8 @@ class CaptionJob:
     steps: int
 
     @property
-    def stage(self) -> str:
-        """The network that speaks."""
+    def stage(self) -> Stage:
+        """The stage of the network that speaks."""
         return self.variant.partition("@")[0]
 
 
@@ -61,7 +61,7 @@ class Cell:
     metric: str
     measured: bool
     runs: tuple[str, ...]
-    stage: str
+    stage: Stage
     role: Role
     split: str
     references: str
@@ -77,17 +77,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment trains, captions and tabulates; ``trainings`` are (run id, stage) in a valid order."""
+    """What an experiment trains, captions and tabulates; ``trainings`` are in a valid order."""
 
     experiment: Experiment
     runs: Mapping[str, Run]
-    trainings: tuple[tuple[str, str], ...]
+    trainings: tuple[NetworkId, ...]
     captions: tuple[CaptionJob, ...]
     cells: tuple[Cell, ...]
-    server: tuple[tuple[str, str], ...]  # (run id, stage) whose captions go to the online server
-    one_step: tuple[tuple[str, str], ...]  # (run id, stage) that is also captioned with T = 1
+    server: tuple[NetworkId, ...]  # whose captions go to the online server
+    one_step: tuple[NetworkId, ...]  # that are also captioned with T = 1
 
-    def stages(self, run: str | Run) -> tuple[str, ...]:
+    def stages(self, run: str | Run) -> tuple[Stage, ...]:
         """The stages of a run that something needs, in the order in which they are trained."""
         wanted = run.id if isinstance(run, Run) else run
         return tuple(stage for name, stage in self.trainings if name == wanted)
@@ -103,7 +103,7 @@ class Plan:
                 return job
         raise KeyError((run, variant, role, split))
 
-    def captions_of(self, run: str, stage: str) -> tuple[CaptionJob, ...]:
+    def captions_of(self, run: str, stage: Stage) -> tuple[CaptionJob, ...]:
         """What one trained network captions, with its own number of steps and with others."""
         return tuple(job for job in self.captions if (job.run, job.stage) == (run, stage))
 
@@ -113,7 +113,7 @@ class Plan:
         return list(dict.fromkeys((cell.role, cell.split) for cell in self.cells if cell.runs))
 
     def scored(self, role: str, split: str) -> dict[tuple[str, str], tuple[Cell, ...]]:
-        """(run, stage) of all captions of a split, with the cells that ask about each; with T = 1 none does."""
+        """(run, variant) of all captions of a split, with the cells that ask about each; with T = 1 none does."""
         asking: dict[tuple[str, str], tuple[Cell, ...]] = {}
         for cell in self.cells:
             if (cell.role, cell.split) == (role, split):
@@ -122,8 +122,8 @@ class Plan:
         jobs = (job for job in self.captions if (job.role, job.split) == (role, split))
         return asking | {(job.run, job.variant): () for job in jobs if job.variant != job.stage}
 
-    def inputs(self, run: str | Run, stage: str) -> tuple[tuple[tuple[str, str], ...], tuple[CaptionJob, ...]]:
-        """What the training of ``stage`` reads: the earlier (run, stage) and the caption jobs."""
+    def inputs(self, run: str | Run, stage: Stage) -> tuple[tuple[NetworkId, ...], tuple[CaptionJob, ...]]:
+        """What the training of ``stage`` reads: the earlier networks and the caption jobs."""
         return _training_needs(self.experiment, run if isinstance(run, Run) else self.runs[run], stage)
 
     def caption_inputs(self, job: CaptionJob) -> tuple[CaptionJob, ...]:
@@ -136,12 +136,12 @@ def load_tables(path: Path = TABLES_FILE) -> dict[str, dict[str, Any]]:
     return read_yaml(path, dict, "tables by name")
 
 
-def stage_name(phase: Phase, cascades: int) -> str:
+def stage_name(phase: Phase, cascades: int) -> Stage:
     """Stage folder of the last of ``cascades`` networks: xe or xe2, rl or rl2."""
     return phase if cascades == 1 else f"{phase}{cascades}"
 
 
-def phase_title(stage: str) -> str:
+def phase_title(stage: Stage) -> str:
     """What a stage trains for: xe and xe2 cross-entropy, rl and rl2 CIDEr optimisation."""
     return PHASE_TITLES[stage[:2]]
 
@@ -155,8 +155,8 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
     runs: dict[str, Run] = {}
     cells: list[Cell] = []
     jobs: list[CaptionJob] = []
-    server: list[tuple[str, str]] = []
-    one_step: list[tuple[str, str]] = []
+    server: list[NetworkId] = []
+    one_step: list[NetworkId] = []
     for name in (name for name in tables if name in experiment.tables):
         for row in tables[name]["rows"]:
             for part in tables[name]["parts"]:
@@ -165,12 +165,13 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
                 cells += _row_cells(name, row, part, stage, row_runs, reason)
                 draws = DRAWS if DRAWN_METRICS & set(part["metrics"]) else 0
                 for position, run in enumerate(row_runs):
+                    network = NetworkId(run.id, stage)
                     jobs.append(caption_job(experiment, run, stage, part["role"], part["split"], draws))
-                    if position == 0 and row.get("server") and (run.id, stage) not in server:
-                        server.append((run.id, stage))
+                    if position == 0 and row.get("server") and network not in server:
+                        server.append(network)
                         jobs.append(caption_job(experiment, run, stage, part["role"], "val"))
                     if position == 0 and row.get("one_step") and part["phase"] == "xe":
-                        one_step.append((run.id, stage))
+                        one_step.append(network)
                         jobs.append(caption_job(experiment, run, f"{stage}@T1", part["role"], part["split"], steps=1))
     trainings, captions = _close(experiment, runs, jobs)
     return Plan(experiment, runs, trainings, captions, tuple(cells), tuple(server), tuple(one_step))
@@ -205,7 +206,7 @@ def caption_job(
 
 def _row_runs(
     experiment: Experiment, name: str, table: Mapping[str, Any], row: Mapping[str, Any], part: Mapping[str, Any]
-) -> tuple[str, tuple[Run, ...], str]:
+) -> tuple[Stage, tuple[Run, ...], str]:
     """Stage, runs (one per seed) and reason for their absence of a row in one block of columns."""
     training = experiment.training
     cascades = {"tables": training.cascades, "ablation": training.ablation_cascades}[table["cascades"]]
@@ -236,7 +237,7 @@ def is_measured(row: Mapping[str, Any]) -> bool:
 
 
 def _row_cells(
-    name: str, row: Mapping[str, Any], part: Mapping[str, Any], stage: str, runs: Iterable[Run], reason: str
+    name: str, row: Mapping[str, Any], part: Mapping[str, Any], stage: Stage, runs: Iterable[Run], reason: str
 ) -> list[Cell]:
     return [
         Cell(
@@ -268,11 +269,11 @@ def column_name(part: Mapping[str, Any], metric: str) -> str:
 
 
 def _training_needs(
-    experiment: Experiment, run: Run, stage: str
-) -> tuple[tuple[tuple[str, str], ...], tuple[CaptionJob, ...]]:
-    """Earlier (run, stage) and caption jobs that the training of ``stage`` reads."""
+    experiment: Experiment, run: Run, stage: Stage
+) -> tuple[tuple[NetworkId, ...], tuple[CaptionJob, ...]]:
+    """Earlier networks and caption jobs that the training of ``stage`` reads."""
     if run.kind == "teacher":
-        return ((((run.id, "xe"),) if stage == "rl" else ()), ())
+        return ((NetworkId(run.id, "xe"),) if stage == "rl" else ()), ()
     earlier = {"xe": (), "xe2": ("xe",), "rl": ("xe",), "rl2": ("xe2", "rl")}[stage]
     captions: list[CaptionJob] = []
     if stage.endswith("2"):
@@ -282,7 +283,7 @@ def _training_needs(
         teacher = teacher_of(experiment, run)
         last = "rl" if experiment.training.teacher_rl_epochs else "xe"
         captions.append(caption_job(experiment, teacher, last, run.role, "train"))
-    return tuple((run.id, name) for name in earlier), tuple(captions)
+    return tuple(NetworkId(run.id, before) for before in earlier), tuple(captions)
 
 
 def _caption_needs(experiment: Experiment, run: Run, job: CaptionJob) -> tuple[CaptionJob, ...]:
@@ -294,12 +295,12 @@ def _caption_needs(experiment: Experiment, run: Run, job: CaptionJob) -> tuple[C
 
 def _close(
     experiment: Experiment, runs: dict[str, Run], wanted: Iterable[CaptionJob]
-) -> tuple[tuple[tuple[str, str], ...], tuple[CaptionJob, ...]]:
+) -> tuple[tuple[NetworkId, ...], tuple[CaptionJob, ...]]:
     """All trainings and caption jobs behind the ``wanted`` ones, inputs first; adds teachers to ``runs``."""
-    trainings: dict[tuple[str, str], None] = {}
+    trainings: dict[NetworkId, None] = {}
     captions: dict[tuple[str, str, str, str], CaptionJob] = {}
 
-    def train(run: Run, stage: str) -> None:
+    def train(run: Run, stage: Stage) -> None:
         if (run.id, stage) in trainings:
             return
         before, read = _training_needs(experiment, run, stage)
@@ -310,7 +311,7 @@ def _close(
             train(runs[name], earlier)
         for job in read:
             caption(job)
-        trainings[run.id, stage] = None
+        trainings[NetworkId(run.id, stage)] = None
 
     def caption(job: CaptionJob) -> None:
         run = runs[job.run]

@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rdt.errors import UserError
-from rdt.experiment.settings import Experiment, Method, Role
+from rdt.experiment.settings import Experiment, Method, Role, Stage
 
 LONGEST_CHANGES = 150  # characters of a run's name: a folder's may have 255, and logs are called after it
 
@@ -41,6 +41,13 @@ class Run:
     role: Role  # whose train split it learns from
     seed: int
     xe_epochs: int  # of its cross-entropy stage
+
+
+class NetworkId(NamedTuple):
+    """A trained network: a stage of the run with that id."""
+
+    run: str
+    stage: Stage
 
 
 def override(method: Method, values: Mapping[str, Any], where: str) -> Method:

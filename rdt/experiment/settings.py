@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 Role = Literal["primary", "secondary", "novel"]
 Phase = Literal["xe", "rl"]
+Stage = Literal["xe", "xe2", "rl", "rl2"]
 ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
 Table = Literal["II", "III", "IV", "V", "VI", "VII", "VIII"]
 TABLES: tuple[Table, ...] = ("II", "III", "IV", "V", "VI", "VII", "VIII")

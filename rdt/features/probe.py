@@ -1,4 +1,4 @@
-"""The ``probe`` stage: what the encoder's features tell, in two measures.
+"""The ``probe`` step: what the encoder's features tell, in two measures.
 
 Recall of the test images' own captions by their global vectors, and how well a linear classifier
 reads each attribute of the object in a cell from that cell's features.

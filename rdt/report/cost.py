@@ -135,7 +135,7 @@ def _benchmark(paths: Paths, step: Step) -> Mapping[str, str]:
 def work(gallery: Gallery, network: ShownNetwork) -> Work:
     """What one caption takes, counted while the network makes it."""
     plan = gallery.workspace.plan
-    run, job = plan.runs[network.run], plan.caption_job(network.run, network.stage, ROLE, SPLIT)
+    run, job = plan.runs[network.id.run], plan.caption_job(*network.id, ROLE, SPLIT)
     model, split = gallery.network(network), gallery.split(network, gallery.images[:1])
     if isinstance(model, Teacher):
         made = counted(lambda: teacher_captions(model, split, plan.experiment.training.teacher_beam))

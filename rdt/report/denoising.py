@@ -31,7 +31,7 @@ class Denoising:
 def denoise(gallery: Gallery, network: ShownNetwork, image: Image) -> Denoising:
     """The chain that captioned an image, run once more with the same noise."""
     plan = gallery.workspace.plan
-    run, job = plan.runs[network.run], plan.caption_job(network.run, network.stage, ROLE, SPLIT)
+    run, job = plan.runs[network.id.run], plan.caption_job(*network.id, ROLE, SPLIT)
     model, inputs, split = gallery.network(network), gallery.inputs(network), gallery.split(network, (image,))
     sampling = Sampling(run.method, job.steps, run.seed)
     with predictions(model) as predicted:

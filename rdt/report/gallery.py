@@ -15,7 +15,7 @@ from rdt.captioning.files import load_network
 from rdt.data.coco import read_captions
 from rdt.data.dataset import Image, open_image
 from rdt.experiment.plan import Plan
-from rdt.experiment.runs import override
+from rdt.experiment.runs import NetworkId, override
 from rdt.features.inputs import Inputs, caption_rows, open_dataset, open_inputs
 from rdt.features.split import Split
 from rdt.scoring.files import read_columns
@@ -31,8 +31,7 @@ class ShownNetwork:
     """A trained network under the name that the report gives it."""
 
     name: str
-    run: str
-    stage: str
+    id: NetworkId
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,15 @@ def cast(plan: Plan) -> Cast | None:
     base, rdt = (override(plan.experiment.method, values, "the base") for values in (BASE, {}))
     for phase in ("rl", "xe"):
         for table in plan.experiment.tables:
-            found: dict[object, tuple[str, str]] = {}
+            found: dict[object, NetworkId] = {}
             for cell in plan.cells:
                 if (cell.table, cell.role, cell.split, cell.stage[:2]) == (table, ROLE, SPLIT, phase) and cell.runs:
                     run = plan.runs[cell.runs[0]]
-                    found.setdefault("teacher" if run.kind == "teacher" else run.method, (run.id, cell.stage))
+                    found.setdefault("teacher" if run.kind == "teacher" else run.method, NetworkId(run.id, cell.stage))
             if base in found and rdt in found:
-                teacher = ShownNetwork("Transformer (teacher)", *found["teacher"]) if "teacher" in found else None
+                teacher = ShownNetwork("Transformer (teacher)", found["teacher"]) if "teacher" in found else None
                 return Cast(
-                    table, ShownNetwork("Base (SCD-Net)", *found[base]), ShownNetwork("RDT", *found[rdt]), teacher
+                    table, ShownNetwork("Base (SCD-Net)", found[base]), ShownNetwork("RDT", found[rdt]), teacher
                 )
     return None
 
@@ -85,19 +84,19 @@ class Gallery:
         return open_image(file) if file.is_file() else None
 
     def _captions(self, network: ShownNetwork) -> dict[int, str]:
-        return read_captions(self.workspace.paths.captions(network.run, network.stage, ROLE, SPLIT))
+        return read_captions(self.workspace.paths.captions(*network.id, ROLE, SPLIT))
 
     def _scores(self, network: ShownNetwork) -> pd.DataFrame:
         """A row of scores for each image, in the order of ``images``."""
-        frame = read_columns(self.workspace.paths.scores(network.run, network.stage, ROLE, SPLIT))
+        frame = read_columns(self.workspace.paths.scores(*network.id, ROLE, SPLIT))
         return frame.loc[[str(image.id) for image in self.images]]
 
     def _network(self, network: ShownNetwork) -> nn.Module:
-        return load_network(self.workspace, self.inputs(network), network.run, network.stage)
+        return load_network(self.workspace, self.inputs(network), network.id)
 
     def inputs(self, network: ShownNetwork) -> Inputs:
         """What a network reads."""
-        return self._inputs(self.workspace.plan.runs[network.run].method.length)
+        return self._inputs(self.workspace.plan.runs[network.id.run].method.length)
 
     def _open(self, length: int) -> Inputs:
         return open_inputs(self.workspace.experiment, self.workspace.paths, ROLE, ROLE, length)
@@ -117,7 +116,7 @@ class Gallery:
 
     def first_captions(self, network: ShownNetwork, split: Split) -> np.ndarray | None:
         """Token rows of the first network's captions, for a second one; None for a first."""
-        job = self.workspace.plan.caption_job(network.run, network.stage, ROLE, SPLIT)
+        job = self.workspace.plan.caption_job(*network.id, ROLE, SPLIT)
         for first in self.workspace.plan.caption_inputs(job):
             path = self.workspace.paths.captions(first.run, first.variant, ROLE, SPLIT)
             inputs = self.inputs(network)

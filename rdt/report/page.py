@@ -161,7 +161,7 @@ class Report:
 
     @property
     def cast_text(self) -> str:
-        where = f"after {phase_title(self.cast.rdt.stage)}, rows of Table {self.cast.table}, first seed"
+        where = f"after {phase_title(self.cast.rdt.id.stage)}, rows of Table {self.cast.table}, first seed"
         return f"{', '.join(network.name for network in self.cast.networks)}: {where}."
 
     @property

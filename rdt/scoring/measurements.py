@@ -12,14 +12,14 @@ import numpy as np
 
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import DRAWN_METRICS, Cell, Plan
-from rdt.experiment.runs import Run
+from rdt.experiment.runs import NetworkId, Run
 from rdt.files import read_json
 from rdt.metrics import resampling
 from rdt.metrics.names import TWINS
 from rdt.metrics.resampling import LEVEL, Estimate
-from rdt.scoring.per_image import Images, Network, PerImage, images_of
+from rdt.scoring.per_image import Images, PerImage, images_of
 
-Score = Callable[[str, str, str, str], Mapping[str, Any] | None]  # run, stage, role, split -> score document
+Score = Callable[[str, str, str, str], Mapping[str, Any] | None]  # run, variant, role, split -> score document
 NO_SCORES = "not run: no scores yet"
 
 
@@ -56,7 +56,7 @@ class Measurements:
         self.plan = plan
         self.score = cache(score)
         self._per_image = per_image
-        self._p_values: dict[tuple[Images, tuple[Network, ...], tuple[Network, ...]], dict[str, float]] = {}
+        self._p_values: dict[tuple[Images, tuple[NetworkId, ...], tuple[NetworkId, ...]], dict[str, float]] = {}
 
     @classmethod
     def of(cls, plan: Plan, paths: Paths) -> Measurements:
@@ -70,9 +70,9 @@ class Measurements:
 
     # ---- one cell
 
-    def networks(self, cell: Cell) -> dict[int, Network]:
+    def networks(self, cell: Cell) -> dict[int, NetworkId]:
         """The networks of a cell by seed."""
-        return {self.plan.runs[run].seed: (run, cell.stage) for run in cell.runs}
+        return {self.plan.runs[run].seed: NetworkId(run, cell.stage) for run in cell.runs}
 
     def documents(self, cell: Cell) -> list[Mapping[str, Any]]:
         """The score documents of a cell, one per seed, as far as they are there."""
@@ -206,7 +206,9 @@ class Measurements:
             for key, (first, _) in zip(keys, pairs, strict=True)
         ]
 
-    def _pair_key(self, first: Cell, second: Cell) -> tuple[Images, tuple[Network, ...], tuple[Network, ...]] | None:
+    def _pair_key(
+        self, first: Cell, second: Cell
+    ) -> tuple[Images, tuple[NetworkId, ...], tuple[NetworkId, ...]] | None:
         images, seeds = images_of(first), self.common_seeds(first, second)
         sides = [tuple(self.networks(cell)[seed] for seed in seeds) for cell in (first, second)]
         known = all(self._per_image.statistics(network, images) for side in sides for network in side)

@@ -17,6 +17,7 @@ from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import DRAWN_METRICS, DRAWS, Cell, Plan
+from rdt.experiment.runs import NetworkId
 from rdt.files import read_json
 from rdt.metrics import resampling, statistics
 from rdt.metrics.diversity import distinct_without_each, vocabulary_usage_without_each
@@ -24,7 +25,6 @@ from rdt.metrics.names import TWINS, TWINS_COLUMN
 from rdt.metrics.statistics import Statistics
 from rdt.scoring.files import read_columns
 
-Network = tuple[str, str]  # run id, stage
 Images = tuple[str, str, str]  # role, split, scope
 
 
@@ -36,7 +36,7 @@ def images_of(cell: Cell) -> Images:
 class PerImage:
     """Numbers by image of the networks of a plan.
 
-    ``frame`` gives the table of images of a network (run, stage, role, split), its index the image ids, and
+    ``frame`` gives the table of images of a network (run, variant, role, split), its index the image ids, and
     ``draws`` the captions of each of its random draws, None where there are none; ``vocabulary`` the words of
     a role.
     """
@@ -73,13 +73,13 @@ class PerImage:
 
         return cls(plan, frame, draws, vocabulary)
 
-    def replicates(self, cell: Cell, network: Network) -> np.ndarray | None:
+    def replicates(self, cell: Cell, network: NetworkId) -> np.ndarray | None:
         """Resampled values of one network for the metric of a cell; None where its files have none."""
         if cell.metric in DRAWN_METRICS:
             return self._jackknifed(network, cell.role, cell.split, cell.metric)
         return self._resampled(images_of(cell)).get(network, {}).get(cell.metric)
 
-    def _statistics(self, network: Network, images: Images) -> Statistics | None:
+    def _statistics(self, network: NetworkId, images: Images) -> Statistics | None:
         """Numbers of one network that add up over some images; None where its files have none."""
         role, split, scope = images
         frame = self._frame(*network, role, split)
@@ -94,15 +94,15 @@ class PerImage:
             return {TWINS: told_apart.to_numpy(dtype=np.float64)[:, None] / 100} if len(told_apart) else None
         return statistics.from_frame(frame, scope) if statistics.in_frame(frame, scope) else None
 
-    def _resample(self, images: Images) -> dict[Network, dict[str, np.ndarray]]:
+    def _resample(self, images: Images) -> dict[NetworkId, dict[str, np.ndarray]]:
         """Bootstrap of all networks that were scored on some images, together."""
         cells = [cell for cell in self._plan.cells if (cell.role, cell.split) == images[:2]]
-        networks = dict.fromkeys((run, cell.stage) for cell in cells for run in cell.runs)
+        networks = dict.fromkeys(NetworkId(run, cell.stage) for cell in cells for run in cell.runs)
         found = {network: self.statistics(network, images) for network in networks}
         present = {network: part for network, part in found.items() if part is not None}
         return dict(zip(present, resampling.bootstrap(list(present.values())), strict=True)) if present else {}
 
-    def _jackknife(self, network: Network, role: str, split: str, metric: str) -> np.ndarray | None:
+    def _jackknife(self, network: NetworkId, role: str, split: str, metric: str) -> np.ndarray | None:
         """Values of a diversity metric without each image in turn, spread as bootstrap replicates would be.
 
         Dist-n counts what is distinct: a resample, which holds images twice, has less of it by construction.
@@ -111,7 +111,7 @@ class PerImage:
         if draws is None:
             return None
         if metric == "Voc-u":
-            words = self._vocabulary(self._plan.runs[network[0]].role)
+            words = self._vocabulary(self._plan.runs[network.run].role)
             without = [vocabulary_usage_without_each(draw, words) for draw in draws]
         else:
             without = [distinct_without_each(draw, int(metric.removeprefix("D@"))) for draw in draws]

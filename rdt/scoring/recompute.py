@@ -16,6 +16,7 @@ from rdt.data.published import read_published
 from rdt.data.vocabulary import Vocabulary
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import DRAWN_METRICS, Cell, Plan
+from rdt.experiment.runs import NetworkId
 from rdt.files import read_json
 from rdt.metrics.corpus import Request, Scorer
 from rdt.metrics.names import BLEU, TWINS
@@ -35,8 +36,7 @@ PRINTED = 0.5e-4 + TOLERANCE  # the tables' CSV has four decimals
 class CaptionSet:
     """Captions of one trained network, and the split that they are of."""
 
-    run: str
-    stage: str
+    network: NetworkId
     role: str
     split: str
 
@@ -46,7 +46,7 @@ def caption_sets(cells: Iterable[Cell]) -> dict[CaptionSet, list[Cell]]:
     found: dict[CaptionSet, list[Cell]] = {}
     for cell in cells:
         for run in cell.runs:
-            found.setdefault(CaptionSet(run, cell.stage, cell.role, cell.split), []).append(cell)
+            found.setdefault(CaptionSet(NetworkId(run, cell.stage), cell.role, cell.split), []).append(cell)
     return found
 
 
@@ -92,25 +92,25 @@ class Recomputer:
         self._paths, self._targets, self._scorer = paths, targets, scorer
         self._twins = Twins(targets.images, scorer)
 
-    def check(self, network: CaptionSet, cells: Sequence[Cell], metrics: frozenset[str], words: Vocabulary) -> int:
+    def check(self, of: CaptionSet, cells: Sequence[Cell], metrics: frozenset[str], words: Vocabulary) -> int:
         """Check the numbers of ``cells`` in those ``metrics``; how many were computed.
 
         ``words``: the vocabulary of the network. Raises BrokenLinkError that names the score file and the number.
         """
-        path = self._paths.scores(network.run, network.stage, network.role, network.split)
+        path = self._paths.scores(*of.network, of.role, of.split)
         document = read_json(path)
         asked = {
             cell: value
             for cell in cells
             if cell.metric in metrics and isinstance(value := look_up(cell, document), float)
         }
-        captions = self._captions(network)
+        captions = self._captions(of)
         found = self._corpus(path, captions, asked)
         if any(cell.metric == TWINS for cell in asked):
             found |= {TWINS: self._twins.tell_apart(captions)[1]["accuracy"]}
         drawn = [cell for cell in asked if cell.metric in DRAWN_METRICS]
         if drawn:
-            draws = [self._captions(network, draw) for draw in range(drawn[0].draws)]
+            draws = [self._captions(of, draw) for draw in range(drawn[0].draws)]
             found |= drawn_diversity(draws, words, self._scorer)["mean"]
         for cell, value in asked.items():
             again = found[_key(cell)]
@@ -119,8 +119,8 @@ class Recomputer:
                 raise BrokenLinkError(path, problem, AGAIN)
         return len({_key(cell) for cell in asked})
 
-    def _captions(self, network: CaptionSet, draw: int | None = None) -> dict[Any, str]:
-        path = self._paths.captions(network.run, network.stage, network.role, network.split, draw)
+    def _captions(self, of: CaptionSet, draw: int | None = None) -> dict[Any, str]:
+        path = self._paths.captions(*of.network, of.role, of.split, draw)
         return in_order(results_by_image(read_json(path), path), self._targets.images, path)
 
     def _corpus(self, path: Path, captions: Mapping[Any, str], cells: Iterable[Cell]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The ``score`` stage: all caption files of one split -> one JSON each, and a Parquet of per-image scores.
+"""The ``score`` step: all caption files of one split -> one JSON each, and a Parquet of per-image scores.
 
 All systems of a split are scored together: one tokenisation, one METEOR process, tables made once for each set
 of references, hence comparable numbers.
@@ -35,7 +35,7 @@ class System:
     """
 
     run: str
-    stage: str
+    variant: str
     seed: int
     trained_on: Role
     scopes: tuple[str, ...]
@@ -47,13 +47,13 @@ def systems(plan: Plan, role: str, split: str) -> tuple[System, ...]:
     return tuple(
         System(
             run,
-            stage,
+            variant,
             plan.runs[run].seed,
             plan.runs[run].role,
             tuple(sorted({cell.scope for cell in cells} or {"c5"})),
             max((cell.draws for cell in cells), default=0),
         )
-        for (run, stage), cells in plan.scored(role, split).items()
+        for (run, variant), cells in plan.scored(role, split).items()
     )
 
 
@@ -71,7 +71,7 @@ def score_systems(
     vocabularies: Mapping[str, Vocabulary],
     scorer: Scorer,
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Write ``paths.scores`` JSON and Parquet of every system; returns the documents by (run, stage).
+    """Write ``paths.scores`` JSON and Parquet of every system; returns the documents by (run, variant).
 
     ``vocabularies`` by the role that a system was trained on. Raises UserError for a caption file that
     does not have exactly one caption for each image of the split.
@@ -91,9 +91,9 @@ def score_systems(
             told_apart,
         ]
         columns += [scope_columns(scope, scores) for scope, scores in found.items()]
-        path = paths.scores(system.run, system.stage, targets.role, targets.split)
+        path = paths.scores(system.run, system.variant, targets.role, targets.split)
         write_scores(path, document, pd.concat(columns, axis=1))
-        documents[system.run, system.stage] = document
+        documents[system.run, system.variant] = document
     return documents
 
 
@@ -127,7 +127,7 @@ def _document(
     lacking = {scope: targets.lack(scope) for scope in system.scopes if scope not in scored}
     return {
         "run": system.run,
-        "stage": system.stage,
+        "stage": system.variant,
         "seed": system.seed,
         "role": targets.role,
         "split": targets.split,
@@ -172,6 +172,6 @@ def _read_captions(paths: Paths, targets: Targets, system: System) -> list[dict[
     """The captions of the split's images in the data set's order: the ordinary file, then the draws."""
     files = []
     for draw in (None, *range(system.draws)):
-        path = paths.captions(system.run, system.stage, targets.role, targets.split, draw)
+        path = paths.captions(system.run, system.variant, targets.role, targets.split, draw)
         files.append(in_order(results_by_image(read_json(path), path), targets.images, path))
     return files

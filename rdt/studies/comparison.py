@@ -10,6 +10,7 @@ import numpy as np
 
 from rdt.captioning.files import load_network, write_captions
 from rdt.data.coco import read_captions
+from rdt.experiment.runs import NetworkId
 from rdt.metrics import resampling, statistics
 from rdt.metrics.corpus import Scorer
 from rdt.metrics.diversity import distinct_n, distinct_without_each
@@ -68,9 +69,8 @@ def retrain(workspace: StudyWorkspace, setting: Setting, seed: int) -> StudyNetw
     train(Training(alone, network, STAGE, workspace.inputs))
     with alone.make(*steps.captions(alone.plan, alone.paths, network.id, STAGE), run=network, stage=STAGE):
         device = open_device(workspace.experiment.training, workspace.experiment.path)
-        write_captions(
-            alone, job, workspace.inputs, load_network(alone, workspace.inputs, network.id, STAGE).to(device)
-        )
+        model = load_network(alone, workspace.inputs, NetworkId(network.id, STAGE)).to(device)
+        write_captions(alone, job, workspace.inputs, model)
     return alone
 
 

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rdt.experiment.plan import CaptionJob, Plan
-from rdt.experiment.runs import Run
+from rdt.experiment.runs import NetworkId, Run
+from rdt.experiment.settings import Stage
 from rdt.tracking.places import STUDIES
 from rdt.tracking.record import Place
 from rdt.tracking.spool import key
 from rdt.workspace import Workspace
 
-STAGE = "xe"  # as in Tables VI and VIII: the cross-entropy stage of one network
-PARENT = "study"  # the stage of the MLflow run that those of a study's networks are nested under
+STAGE: Stage = "xe"  # as in Tables VI and VIII: the cross-entropy stage of one network
+PARENT = "study"  # in the place of a stage in the key of the MLflow run that its networks' runs are nested under
 
 
 @dataclass(frozen=True)
 class StudyNetwork(Workspace):
-    """A stage with one network to plan for and, if there are ``jobs``, what that captions.
+    """A workspace with one network to plan for and, if there are ``jobs``, what that captions.
 
     ``label`` is what MLflow calls it (``trial 7``, ``best, seed 1``), and ``values`` those of the parameters.
     """
@@ -33,9 +34,10 @@ class StudyNetwork(Workspace):
     @cached_property
     def plan(self) -> Plan:
         runs = {self.network.id: self.network}
-        return Plan(self.experiment, runs, ((self.network.id, STAGE),), self.jobs, cells=(), server=(), one_step=())
+        trainings = (NetworkId(self.network.id, STAGE),)
+        return Plan(self.experiment, runs, trainings, self.jobs, cells=(), server=(), one_step=())
 
-    def places(self, run: Run, stage: str) -> tuple[Place, ...]:
+    def places(self, run: Run, stage: Stage) -> tuple[Place, ...]:
         """Under the study, with the parameters as tags."""
         tags = {name: f"{value:.4g}" for name, value in self.values.items()}
         return (Place(STUDIES, self.label, tags | {"study": self.study}, parent=key(self.study, PARENT)),)

@@ -1,4 +1,4 @@
-"""The ``tables`` stage: Tables II-VIII with the paper's numbers beside ours, and a page about them.
+"""The ``tables`` step: Tables II-VIII with the paper's numbers beside ours, and a page about them.
 
 Built only from what scoring wrote, the captions of random draws, and ``reports/published/``. A published
 number never stands as ours.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rdt.experiment.plan import Plan, phase_title
+from rdt.experiment.runs import NetworkId
 from rdt.scoring.measurements import Score
 from rdt.tables.table import Table
 
@@ -22,13 +23,13 @@ def headline(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mappi
         for value in values.values()
         if value.cell.metric == "C" and value.ours is not None
     ]
-    for run, stage in plan.one_step:
-        lines += _against_baselines(score, run, stage, baselines)
+    for network in plan.one_step:
+        lines += _against_baselines(score, network, baselines)
     return lines
 
 
-def _against_baselines(score: Score, run: str, stage: str, baselines: Mapping[str, Any] | None) -> list[str]:
-    document = score(run, stage, "primary", "test")
+def _against_baselines(score: Score, network: NetworkId, baselines: Mapping[str, Any] | None) -> list[str]:
+    document = score(*network, "primary", "test")
     if document is None or "c5" not in document["scopes"]:
         return []
     cider = document["scopes"]["c5"]["metrics"]["C"]
@@ -38,13 +39,13 @@ def _against_baselines(score: Score, run: str, stage: str, baselines: Mapping[st
         share = f"{100 * cider / human:.0f} % of the human CIDEr ({cider:.1f} of {human:.1f})"
         others = [baselines[name]["C"] for name in ("retrieved", "most_frequent")]
         lines.append(
-            f"RDT after {phase_title(stage)} has {share}; the retrieved sentence alone has {others[0]:.1f}, "
+            f"RDT after {phase_title(network.stage)} has {share}; the retrieved sentence alone has {others[0]:.1f}, "
             f"the most frequent train caption {others[1]:.1f}"
         )
     words, wanted = document["mean_words"], document["mean_words_references"]
     longer = 100 * (words / wanted - 1)
     lines.append(f"Its captions have {words:.1f} words, the references {wanted:.1f} ({longer:+.0f} %)")
-    once = score(run, f"{stage}@T1", "primary", "test")
+    once = score(network.run, f"{network.stage}@T1", "primary", "test")
     if once is not None:
         single = once["scopes"]["c5"]["metrics"]["C"]
         verdict = "is not worse than" if cider >= single else "IS WORSE THAN"
@@ -57,10 +58,10 @@ def twin_lines(plan: Plan, score: Score) -> list[str]:
 
     A network that several rows share is named by the first of them.
     """
-    rows: dict[tuple[str, str], str] = {}
+    rows: dict[NetworkId, str] = {}
     for cell in plan.cells:
         for run in cell.runs:
-            rows.setdefault((run, cell.stage), f"{cell.table}: {cell.row}")
+            rows.setdefault(NetworkId(run, cell.stage), f"{cell.table}: {cell.row}")
     lines = []
     for (run, stage), row in rows.items():
         document = score(run, stage, "primary", "test")

@@ -12,6 +12,7 @@ from rdt.data.coco import results_by_image
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan
+from rdt.experiment.runs import NetworkId
 from rdt.files import atomic_write_bytes, atomic_write_text, read_json
 from rdt.scoring.measurements import Measurements
 from rdt.tables.build import build_tables
@@ -21,7 +22,7 @@ from rdt.tables.page import headline, summary
 # The online server
 
 
-def server_zip(paths: Paths, run: str, stage: str, name: str) -> bytes:
+def server_zip(paths: Paths, network: NetworkId, name: str) -> bytes:
     """The archive that the COCO captions server takes: results of test and val under its names.
 
     The same captions give the same bytes. Raises UserError for an image id that is not an integer.
@@ -29,7 +30,7 @@ def server_zip(paths: Paths, run: str, stage: str, name: str) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for split in ("test", "val"):
-            path = paths.captions(run, stage, "primary", split)
+            path = paths.captions(*network, "primary", split)
             captions = results_by_image(read_json(path), path)
             for image in captions:
                 if type(image) is not int:
@@ -51,8 +52,8 @@ def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths
     for table in tables:
         for suffix, form in forms.items():
             atomic_write_text(paths.tables / f"table_{table.name}{suffix}", form(table))
-    for run, stage in plan.server:
-        atomic_write_bytes(paths.tables / "server_RDT.zip", server_zip(paths, run, stage, "RDT"))
+    for network in plan.server:
+        atomic_write_bytes(paths.tables / "server_RDT.zip", server_zip(paths, network, "RDT"))
     baselines = read_baselines(paths, plan.experiment.data)
     found = paths.encoder / "probe.json"
     probe = read_json(found) if found.exists() else None

@@ -1,4 +1,4 @@
-"""The ``encoder`` stage: train the two-tower encoder on the primary train split."""
+"""The ``encoder`` step: train the two-tower encoder on the primary train split."""
 
 from __future__ import annotations
 

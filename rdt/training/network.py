@@ -1,4 +1,4 @@
-"""The ``train`` stage: one network of one run."""
+"""The ``train`` step: one network of one run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rdt.draws import torch_seed
 from rdt.errors import UserError
 from rdt.experiment.plan import CaptionJob
 from rdt.experiment.runs import Run, settings_digest
+from rdt.experiment.settings import Stage
 from rdt.features.inputs import Inputs, caption_rows
 from rdt.features.split import Split
 from rdt.files import atomic_write_text
@@ -46,12 +47,12 @@ class Training:
 
     workspace: Workspace
     run: Run
-    name: str  # xe, xe2, rl or rl2
+    stage: Stage
     inputs: Inputs
 
     @property
     def folder(self) -> Path:
-        return self.workspace.paths.stage(self.run.id, self.name)
+        return self.workspace.paths.stage(self.run.id, self.stage)
 
     @property
     def checkpoint(self) -> Path:
@@ -59,22 +60,22 @@ class Training:
 
     @property
     def step(self) -> steps.Step:
-        return steps.training(self.workspace.plan, self.workspace.paths, self.run.id, self.name)
+        return steps.training(self.workspace.plan, self.workspace.paths, self.run.id, self.stage)
 
     @property
     def configuration(self) -> dict[str, object]:
         """What its weights must agree with."""
         inputs = self.inputs
         dims = (inputs.grid_dim, inputs.global_dim)
-        return configuration(self.workspace.experiment, self.run, self.name, inputs.vocabulary, *dims)
+        return configuration(self.workspace.experiment, self.run, self.stage, inputs.vocabulary, *dims)
 
     @property
     def is_rl(self) -> bool:
-        return self.name.startswith("rl")
+        return self.stage.startswith("rl")
 
     @property
     def _reads(self) -> tuple[CaptionJob, ...]:
-        return self.workspace.plan.inputs(self.run, self.name)[1]
+        return self.workspace.plan.inputs(self.run, self.stage)[1]
 
     def first_cascade_file(self, split: str) -> Path | None:
         """Captions of the first network on ``split``, which the second one starts from."""
@@ -173,9 +174,9 @@ def network(training: Training) -> nn.Module:
     run, experiment, inputs = training.run, training.workspace.experiment, training.inputs
     torch.manual_seed(torch_seed(run.seed, "framework"))
     dims = (inputs.grid_dim, inputs.global_dim)
-    model = build(experiment, run, training.name, inputs.vocabulary.size, *dims)
+    model = build(experiment, run, training.stage, inputs.vocabulary.size, *dims)
     if training.is_rl:
-        earlier = training.name.replace("rl", "xe")
+        earlier = training.stage.replace("rl", "xe")
         folder = training.workspace.paths.stage(run.id, earlier)
         check_configuration(folder, configuration(experiment, run, earlier, inputs.vocabulary, *dims))
         load_weights(folder / "raw.safetensors", model)
@@ -201,11 +202,11 @@ def train(training: Training, stop: Stop = never) -> Outcome:
     with parallel.group(device):
         if not parallel.leads():
             return fitted(training, device, lambda record, step: None, stop)
-        with workspace.make(training.step, run=training.run, stage=training.name) as job:
+        with workspace.make(training.step, run=training.run, stage=training.stage) as job:
             outcome = fitted(training, device, job.metrics, stop)
             write_outcome(training, outcome)
             job.artifact(training.folder / "curves.csv")
-            show_training(workspace, training.run, training.name, job)
+            show_training(workspace, training.run, training.stage, job)
             training.checkpoint.unlink(missing_ok=True)  # a job that outlived its workflow may have ended first
     return outcome
 
@@ -218,7 +219,7 @@ def fitted(training: Training, device: torch.device, log: Log, stop: Stop) -> Ou
         problem = f"{parallel.world()} processes train together, and a step has {length.share.total} images"
         raise UserError(training.workspace.experiment.path, problem, "start as many processes as that, or fewer")
     identity = {
-        "configuration": f"{training.run.id}/{training.name}",
+        "configuration": f"{training.run.id}/{training.stage}",
         "vocabulary": training.inputs.vocabulary.digest,
         "inputs": settings_digest({name: recorded_digest(path) for name, path in training.step.inputs.items()}),
         "code": code_digest(CODE),

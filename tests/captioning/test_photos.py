@@ -15,6 +15,7 @@ from rdt import cli
 from rdt.captioning.photos import PhotoCaption, caption_photos, encoded, photo_id
 from rdt.commands.caption import heatmap_files, steps
 from rdt.errors import UserError
+from rdt.experiment.runs import NetworkId
 from rdt.features.retrieval import read_pool_texts, read_retrieved
 from rdt.files import read_json
 from rdt.workspace import Workspace
@@ -56,7 +57,7 @@ def test_an_image_of_the_data_set_has_the_caption_of_the_stage(here, kind):
     ids, paths = zip(*test_images(), strict=True)
     photos = encoded(stage, "primary", paths)
     photos = replace(photos, store=replace(photos.store, image_ids=np.array(ids)))
-    found = caption_photos(stage, run, "rl", photos)
+    found = caption_photos(stage, NetworkId(run, "rl"), photos)
     recorded = read_json(stage.paths.captions(run, "rl", "primary", "test"))
     assert [one.caption for one in found] == [record["caption"] for record in recorded]
     texts = read_pool_texts(stage.paths.index("primary"))

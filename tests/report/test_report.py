@@ -19,6 +19,7 @@ from rdt.data.dataset import Caption, Image
 from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Cell, load_tables, plan
+from rdt.experiment.runs import NetworkId
 from rdt.metrics.resampling import Estimate
 from rdt.report.ablations import sweeps
 from rdt.report.captions import Phrase, mark, novelty, shown_images
@@ -35,7 +36,7 @@ from rdt.tables.table import RowComparison, Table, Value
 from tests.support import browser, tiny
 from tests.support.finished import FILE, python
 
-NETWORK = ShownNetwork("RDT", "run", "xe")
+NETWORK = ShownNetwork("RDT", NetworkId("run", "xe"))
 WIDTHS, SCHEMES = (400, 1400), ("light", "dark")
 
 
@@ -70,7 +71,7 @@ def test_the_shown_images_stand_at_even_distances_from_good_to_bad():
 
 def test_new_words_are_counted_over_all_images():
     """RDT has 'big red' and 'blue' alone: 3 words in 2 captions, of which 'red' and 'blue' are in the reference."""
-    other = ShownNetwork("Base", "base", "xe")
+    other = ShownNetwork("Base", NetworkId("base", "xe"))
     shown = gallery([0, 0], {NETWORK: ["a big red cube", "a blue cube"], other: ["a cube", "a cube cube"]}, "red blue")
     rdt, base = novelty(shown, (NETWORK, other))
     assert (rdt.words, rdt.supported) == (1.5, pytest.approx(200 / 3))
@@ -80,10 +81,10 @@ def test_new_words_are_counted_over_all_images():
 def test_the_cast_is_trained_alike_and_of_one_table():
     planned = plan(load_experiment("scenes"), load_tables())
     found = cast(planned)
-    assert found.table == "II" and [network.stage for network in found.networks] == ["rl", "rl", "rl"]
-    base, rdt = planned.runs[found.base.run].method, planned.runs[found.rdt.run].method
+    assert found.table == "II" and [network.id.stage for network in found.networks] == ["rl", "rl", "rl"]
+    base, rdt = planned.runs[found.base.id.run].method, planned.runs[found.rdt.id.run].method
     assert (base.lambda_f, base.lambda_e, base.lambda_rank) == (1, 0, 0) and rdt == planned.experiment.method
-    assert planned.runs[found.teacher.run].kind == "teacher"
+    assert planned.runs[found.teacher.id.run].kind == "teacher"
 
 
 def test_a_grid_alone_has_no_cast():

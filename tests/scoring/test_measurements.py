@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.runs import NetworkId
 from rdt.experiment.settings import Seeds
 from rdt.metrics.names import TWINS, TWINS_COLUMN
 from rdt.metrics.statistics import to_columns
@@ -157,7 +158,7 @@ def test_diversity_has_a_jackknife_and_no_permutation_test():
 
 def replicates_of_usage(made, cell) -> np.ndarray:
     by_image = PerImage(made, lambda *_: None, Known(made, by_lambda_e).draws, lambda _: "abcdef")
-    return by_image.replicates(replace(cell, metric="Voc-u"), (cell.runs[0], "rl"))
+    return by_image.replicates(replace(cell, metric="Voc-u"), NetworkId(cell.runs[0], "rl"))
 
 
 def test_a_difference_without_anything_known_has_no_interval():

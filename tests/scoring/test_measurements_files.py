@@ -70,7 +70,7 @@ def scored(tmp_path_factory):
     wanted = systems(made, "primary", "test")
     for system in wanted:
         for draw in (None, *range(system.draws)):
-            path = paths.captions(system.run, system.stage, "primary", "test", draw)
+            path = paths.captions(system.run, system.variant, "primary", "test", draw)
             path.parent.mkdir(parents=True, exist_ok=True)
             results = [{"image_id": image.id, "caption": caption_of(image, system.run, draw)} for image in IMAGES]
             path.write_text(json.dumps(results))

@@ -16,6 +16,7 @@ import pytest
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.runs import NetworkId
 from rdt.experiment.settings import TABLES, Data, Seeds
 from rdt.metrics.statistics import to_columns
 from rdt.scoring.measurements import Measurements
@@ -400,11 +401,11 @@ def test_everything_is_written(tmp_path, single):
         "captions_val2014_RDT_results.json": [{"image_id": 7, "caption": "a val"}],
     }
     first = (paths.tables / "server_RDT.zip").read_bytes()
-    assert server_zip(paths, *single.server[0], "RDT") == first
+    assert server_zip(paths, single.server[0], "RDT") == first
 
 
 def test_the_server_takes_integer_ids_only(tmp_path):
     paths = Paths("tiny", tmp_path)
     write_results(paths, "rdt", "seven")
     with pytest.raises(UserError, match="image id 'seven' is not an integer"):
-        server_zip(paths, "rdt", "rl", "RDT")
+        server_zip(paths, NetworkId("rdt", "rl"), "RDT")
