@@ -164,29 +164,3 @@ def _heatmaps(images: Sequence[Image], inputs: Inputs, model: nn.Module) -> Pict
         sheet.paste(photo, (pitch * column, 0))
         sheet.paste(overlay(photo, heatmap), (pitch * column, pitch))
     return sheet
-
-
-# ---- test scores
-
-
-def show_scores(
-    workspace: Workspace, role: Role, split: str, documents: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> None:
-    """Add the scores of a split, as ``test/c5/CIDEr``, to the runs of the networks, and to their cards.
-
-    ``documents`` are those of the score files, by (run, variant); another role than the network's own, and another
-    number of steps, stand before the split.
-    """
-    for (run_id, variant), document in documents.items():
-        run, (stage, _, steps) = workspace.plan.runs[run_id], variant.partition("@")
-        front = "/".join(filter(None, (role if role != run.role else "", steps, split)))
-        scores = {
-            f"{front}/{scope}/{metric}": value
-            for scope, part in document["scopes"].items()
-            for metric, value in part["metrics"].items()
-        }
-        with workspace.track_network(run, stage, f"score-{role}-{split}{steps}", code="rdt.commands.score") as track:
-            track.metrics(scores, 0)
-            if front == split:
-                folder = shown_folder(workspace, NetworkId(run_id, stage))
-                track.artifact(write_card(workspace, run, stage, folder, scores))

@@ -15,6 +15,7 @@ from rdt.metrics.resampling import Estimate
 from rdt.scoring.evaluation import (
     CHOICES,
     Earlier,
+    EvaluationDocument,
     compare_systems,
     comparison_document,
     comparison_table,
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
         differences = compare_systems(evaluation.statistics, theirs)
         document |= {"compared_with": str(args.compare), "differences": comparison_document(differences)}
     write_scores(args.out, document, evaluation.columns)
-    print(print_scores(args, document, differences))
+    print(print_scores(args, evaluation.document, differences))
 
 
 def metric_names(metrics: str) -> list[str]:
@@ -171,7 +172,7 @@ def cache_folder() -> Path | None:
     return results / "cache" if results.is_dir() and Path("Snakefile").is_file() else None
 
 
-def print_scores(args: argparse.Namespace, document: Mapping[str, Any], differences: Mapping[str, Any]) -> str:
+def print_scores(args: argparse.Namespace, document: EvaluationDocument, differences: Mapping[str, Any]) -> str:
     """What is printed."""
     n, annotated = document["n"], document["annotated"]
     images = f"{n:,} images" if n == annotated else f"{n:,} of {annotated:,} annotated images"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from rdt.captioning.model_card import show_scores
 from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.experiment.settings import ROLES
 from rdt.features.retrieval import read_pool_texts, read_retrieved
@@ -13,6 +12,7 @@ from rdt.metrics.corpus import Scorer
 from rdt.provenance import steps
 from rdt.scoring.baselines import baselines
 from rdt.scoring.references import Targets, split_images, targets_of
+from rdt.scoring.show import show_scores
 from rdt.scoring.systems import score_plan
 from rdt.workspace import Workspace
 

@@ -105,12 +105,12 @@ def recompute(workspace: Workspace, cells: Sequence[Cell], metrics: frozenset[st
     count = 0
     with Scorer() as scorer:
         unknown = scorer.not_run([name for name in METRICS if name in metrics])
-        for role, split in dict.fromkeys((network.role, network.split) for network in found):
+        for role, split in dict.fromkeys((captions.role, captions.split) for captions in found):
             again = Recomputer(workspace.paths, Targets(role, split, _images_of(workspace, role, split)), scorer)
-            for network, its_cells in found.items():
-                if (network.role, network.split) == (role, split):
-                    words = Vocabulary.load(workspace.paths.vocabulary(workspace.plan.runs[network.run].role))
-                    count += again.check(network, its_cells, metrics - unknown.keys(), words)
+            for captions, its_cells in found.items():
+                if (captions.role, captions.split) == (role, split):
+                    words = Vocabulary.load(workspace.paths.vocabulary(workspace.plan.runs[captions.network.run].role))
+                    count += again.check(captions, its_cells, metrics - unknown.keys(), words)
     asked = {cell.metric for cell in cells}
     left = {name: "known by digest only; name a cell to compute it" for name in sorted(asked - metrics)}
     return count, left | unknown

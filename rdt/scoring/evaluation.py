@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ from rdt.metrics.diversity import distinct_n, vocabulary_usage
 from rdt.metrics.names import BLEU
 from rdt.metrics.resampling import Estimate
 from rdt.metrics.statistics import Statistics
-from rdt.scoring.files import scope_columns, scope_document
+from rdt.scoring.files import ScopeScores, scope_columns, scope_document
 
 ALL = "all"
 GROUPS = {"bleu": BLEU, "meteor": ("M",), "rouge": ("R",), "cider": ("C",), "spice": ("S",)}
@@ -41,11 +41,28 @@ _DIVERSITY_TITLES = {
 }
 
 
+class EvaluatedScope(ScopeScores):
+    """Scores of a system in one scope, and how varied its captions are, see :func:`caption_diversity`."""
+
+    diversity: NotRequired[dict[str, float]]
+
+
+class EvaluationDocument(TypedDict):
+    """The scores of a caption file as JSON."""
+
+    n: int  # captioned images
+    annotated: int  # and those that have references
+    references_digest: str
+    spice: NotRequired[str]
+    scopes: dict[str, EvaluatedScope]
+    not_run: dict[str, str]  # reasons by metric
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The score ``document`` of one system, its ``columns`` by image, and the statistics of each scope."""
 
-    document: dict[str, Any]
+    document: EvaluationDocument
     columns: pd.DataFrame
     statistics: dict[str, Statistics]
 
@@ -89,7 +106,7 @@ def _evaluation(
     metrics: Sequence[str],
     scorer: Scorer,
 ) -> Evaluation:
-    parts: dict[str, Any] = {}
+    parts: dict[str, EvaluatedScope] = {}
     columns = [pd.DataFrame({"caption": list(captions.values())}, index=pd.Index(list(captions), dtype=object))]
     for scope, (images, scores) in scopes.items():
         parts[scope] = scope_document(scores) if scores else {"n": len(images), "metrics": {}, "intervals": {}}
@@ -99,7 +116,7 @@ def _evaluation(
             texts = [captions[image] for image in images], [references[image] for image in images]
             parts[scope][DIVERSITY] = caption_diversity(*texts, scorer)
     not_run = scorer.not_run(metrics)
-    document = {
+    document: EvaluationDocument = {
         "n": len(captions),
         "annotated": len(references),
         "references_digest": references_digest(list(captions), references),
@@ -181,7 +198,7 @@ def comparison_document(differences: Mapping[str, Mapping[str, Estimate]]) -> di
 # ---- text
 
 
-def score_table(document: Mapping[str, Any]) -> str:
+def score_table(document: EvaluationDocument) -> str:
     """A line for each metric, a column for each scope; behind a value its 95 % interval."""
     parts = document["scopes"]
     lines = [["", *(scope.removeprefix(f"{ALL}/") for scope in parts)]]
@@ -195,7 +212,7 @@ def score_table(document: Mapping[str, Any]) -> str:
     return _aligned(lines)
 
 
-def comparison_table(differences: Mapping[str, Mapping[str, Estimate]], document: Mapping[str, Any]) -> str:
+def comparison_table(differences: Mapping[str, Mapping[str, Estimate]], document: EvaluationDocument) -> str:
     """A line for each metric, a column for each scope: the difference and its 95 % interval."""
     lines = [["", *(scope.removeprefix(f"{ALL}/") for scope in differences)]]
     for name, title in metric_titles(document).items():
@@ -205,7 +222,7 @@ def comparison_table(differences: Mapping[str, Mapping[str, Estimate]], document
     return _aligned(lines)
 
 
-def metric_titles(document: Mapping[str, Any]) -> dict[str, str]:
+def metric_titles(document: EvaluationDocument) -> dict[str, str]:
     """What to call the metrics that a document has."""
     titles = _TITLES | {"S": document.get("spice", "")}
     return {name: titles[name] for name in document["scopes"][ALL]["metrics"]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
 
@@ -19,7 +19,43 @@ from rdt.metrics import resampling, statistics
 from rdt.metrics.corpus import Scores
 
 
-def scope_document(scores: Scores) -> dict[str, Any]:
+class ScopeScores(TypedDict):
+    """Scores of a system in one scope, times 100, each with its 95 % interval over images."""
+
+    n: int  # images
+    metrics: dict[str, float]
+    intervals: dict[str, list[float | None]]
+
+
+class TwinScores(TypedDict):
+    """How often captions tell two images apart that differ in one word."""
+
+    pairs: int
+    accuracy: float  # percent
+    differ: float  # percent of pairs whose captions differ
+
+
+class ScoreDocument(TypedDict):
+    """What the JSON file of a system's scores holds."""
+
+    run: str
+    stage: str  # the variant of the caption job
+    seed: int
+    role: str
+    split: str
+    n: int  # images
+    spice: NotRequired[str]  # which SPICE an S is, where one was computed
+    scopes: dict[str, ScopeScores]
+    not_run: dict[str, str]  # reasons, by metric and by scope
+    mean_words: float
+    mean_words_references: float
+    distinct_captions: int
+    vocabulary_usage: dict[str, float]
+    diversity: dict[str, dict[str, float]] | None  # of the random draws, see ``drawn_diversity``
+    twins: TwinScores | None
+
+
+def scope_document(scores: Scores) -> ScopeScores:
     """Number of images, corpus values and their 95 % bootstrap intervals over images (null for one image)."""
     intervals = resampling.interval(scores.statistics)
     return {

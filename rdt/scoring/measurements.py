@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,10 @@ from rdt.files import read_json
 from rdt.metrics import resampling
 from rdt.metrics.names import TWINS
 from rdt.metrics.resampling import LEVEL, Estimate
+from rdt.scoring.files import ScoreDocument
 from rdt.scoring.per_image import Images, PerImage, images_of
 
-Score = Callable[[str, str, str, str], Mapping[str, Any] | None]  # run, variant, role, split -> score document
+Score = Callable[[str, str, str, str], ScoreDocument | None]  # of run, variant, role and split
 NO_SCORES = "not run: no scores yet"
 
 
@@ -62,7 +62,7 @@ class Measurements:
     def of(cls, plan: Plan, paths: Paths) -> Measurements:
         """Those that lie in an experiment's results."""
 
-        def score(*of: str) -> Mapping[str, Any] | None:
+        def score(*of: str) -> ScoreDocument | None:
             path = paths.scores(*of)
             return read_json(path) if path.exists() else None
 
@@ -74,7 +74,7 @@ class Measurements:
         """The networks of a cell by seed."""
         return {self.plan.runs[run].seed: NetworkId(run, cell.stage) for run in cell.runs}
 
-    def documents(self, cell: Cell) -> list[Mapping[str, Any]]:
+    def documents(self, cell: Cell) -> list[ScoreDocument]:
         """The score documents of a cell, one per seed, as far as they are there."""
         found = [self.score(*network, cell.role, cell.split) for network in self.networks(cell).values()]
         return [document for document in found if document is not None]
@@ -246,7 +246,7 @@ def residual_scatter(table: np.ndarray) -> tuple[float, int]:
     return math.sqrt(2 * float((residual**2).sum()) / freedom), freedom
 
 
-def look_up(cell: Cell, document: Mapping[str, Any]) -> float | str:
+def look_up(cell: Cell, document: ScoreDocument) -> float | str:
     """The number of a cell in one score document, or the reason why it has none."""
     if cell.metric == TWINS:
         twins = document["twins"]

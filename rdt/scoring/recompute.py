@@ -21,7 +21,7 @@ from rdt.files import read_json
 from rdt.metrics.corpus import Request, Scorer
 from rdt.metrics.names import BLEU, TWINS
 from rdt.provenance.links import AGAIN, BrokenLinkError
-from rdt.scoring.files import read_columns
+from rdt.scoring.files import ScoreDocument, read_columns
 from rdt.scoring.measurements import look_up
 from rdt.scoring.references import Targets, in_order
 from rdt.scoring.systems import drawn_diversity
@@ -98,7 +98,7 @@ class Recomputer:
         ``words``: the vocabulary of the network. Raises BrokenLinkError that names the score file and the number.
         """
         path = self._paths.scores(*of.network, of.role, of.split)
-        document = read_json(path)
+        document: ScoreDocument = read_json(path)
         asked = {
             cell: value
             for cell in cells

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import pandas as pd
 
@@ -21,7 +20,7 @@ from rdt.experiment.settings import Role
 from rdt.files import read_json
 from rdt.metrics.corpus import Request, Scorer, Scores
 from rdt.metrics.diversity import distinct_scopes, vocabulary_usage
-from rdt.scoring.files import scope_columns, scope_document, write_scores
+from rdt.scoring.files import ScoreDocument, scope_columns, scope_document, write_scores
 from rdt.scoring.references import Targets, in_order
 from rdt.scoring.twins import Twins
 
@@ -57,7 +56,7 @@ def systems(plan: Plan, role: str, split: str) -> tuple[System, ...]:
     )
 
 
-def score_plan(plan: Plan, paths: Paths, targets: Targets, scorer: Scorer) -> dict[tuple[str, str], dict[str, Any]]:
+def score_plan(plan: Plan, paths: Paths, targets: Targets, scorer: Scorer) -> dict[tuple[str, str], ScoreDocument]:
     """Score every network that a plan's tables ask about on one split; see :func:`score_systems`."""
     wanted = systems(plan, targets.role, targets.split)
     vocabularies = {role: Vocabulary.load(paths.vocabulary(role)) for role in {s.trained_on for s in wanted}}
@@ -70,7 +69,7 @@ def score_systems(
     systems: Iterable[System],
     vocabularies: Mapping[str, Vocabulary],
     scorer: Scorer,
-) -> dict[tuple[str, str], dict[str, Any]]:
+) -> dict[tuple[str, str], ScoreDocument]:
     """Write ``paths.scores`` JSON and Parquet of every system; returns the documents by (run, variant).
 
     ``vocabularies`` by the role that a system was trained on. Raises UserError for a caption file that
@@ -83,9 +82,9 @@ def score_systems(
     documents = {}
     for system, (captions, *drawn) in read.items():
         found = scored[system]
+        told_apart, summary = twins.tell_apart(captions)
         document = _document(system, targets, captions, found, drawn, vocabularies[system.trained_on], scorer)
-        told_apart, document["twins"] = twins.tell_apart(captions)
-        document["mean_words_references"] = wanted
+        document |= {"twins": summary, "mean_words_references": wanted}
         columns = [
             pd.DataFrame({"caption": list(captions.values())}, index=pd.Index(captions, dtype=object)),
             told_apart,
@@ -121,8 +120,8 @@ def _document(
     drawn: Sequence[Mapping[int, str]],
     vocabulary: Vocabulary,
     scorer: Scorer,
-) -> dict[str, Any]:
-    """The score document of one system."""
+) -> ScoreDocument:
+    """The score document of one system, but for twins and the words of the references."""
     words = scorer.words(list(captions.values()))
     lacking = {scope: targets.lack(scope) for scope in system.scopes if scope not in scored}
     return {

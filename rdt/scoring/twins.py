@@ -11,6 +11,7 @@ from rdt.data.dataset import Image
 from rdt.metrics.ciderd import CiderD
 from rdt.metrics.corpus import Scorer
 from rdt.metrics.names import TWINS_COLUMN
+from rdt.scoring.files import TwinScores
 
 
 class Twins:
@@ -24,7 +25,7 @@ class Twins:
         tokens = iter(scorer.words([caption.raw for image in images for caption in image.captions]))
         self._metric = CiderD([[next(tokens) for _ in image.captions] for image in images]) if self._pairs else None
 
-    def tell_apart(self, captions: Mapping[int, str]) -> tuple[pd.Series, dict[str, float] | None]:
+    def tell_apart(self, captions: Mapping[int, str]) -> tuple[pd.Series, TwinScores | None]:
         """100 or 0 on the first image of each pair, by image; and a summary, None where no image has a twin.
 
         ``accuracy``: percent of pairs whose captions differ and each have a higher CIDEr-D with their own

@@ -13,6 +13,7 @@ from rdt.data.published import CHECKSUMS, PUBLISHED, read_checksums
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
 from rdt.experiment.plan import Plan, find_cell
+from rdt.experiment.runs import NetworkId
 from rdt.metrics.corpus import Scorer
 from rdt.provenance.links import BrokenLinkError
 from rdt.scoring.recompute import CHEAP, CaptionSet, Recomputer, caption_sets, check_table
@@ -151,7 +152,7 @@ def recompute(copied, monkeypatch):
     _, planned, paths = opened(copied)
     dataset = load_karpathy(paths.scenes("primary") / "dataset.json", paths.scenes("primary") / "images", "scenes")
     words = Vocabulary.load(paths.vocabulary("primary"))
-    network = CaptionSet(rdt_run(copied), "rl", "primary", "test")
+    network = CaptionSet(NetworkId(rdt_run(copied), "rl"), "primary", "test")
 
     def again() -> int:
         with Scorer() as scorer:
