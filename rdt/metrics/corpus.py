@@ -1,7 +1,8 @@
 """Corpus metrics of captions, as the COCO caption evaluation computes them, times 100.
 
-BLEU, METEOR, ROUGE-L and CIDEr equal pycocoevalcap 1.2's to the last bit, for each image and for the corpus. A :class:`Scorer` scores many systems: it tokenises all texts in one call, makes the tables of a set of
-references once, and keeps one METEOR process, which works while the other metrics are computed here.
+BLEU, METEOR, ROUGE-L and CIDEr equal pycocoevalcap 1.2's to the last bit, for each image and for the corpus. A
+:class:`Scorer` scores many systems: it tokenises all texts in one call, makes the tables of a set of references
+once, and keeps one METEOR process, which works while the other metrics are computed here.
 """
 
 from __future__ import annotations
