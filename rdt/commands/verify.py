@@ -17,11 +17,11 @@ from rdt.experiment.plan import Cell, find_cell
 from rdt.experiment.settings import Role
 from rdt.files import read_json
 from rdt.metrics.corpus import Scorer
-from rdt.metrics.names import METRICS
+from rdt.metrics.names import CHEAP, METRICS
 from rdt.provenance import steps
 from rdt.provenance.links import BrokenLinkError, Walk
 from rdt.scoring.measurements import look_up
-from rdt.scoring.recompute import CHEAP, Recomputer, caption_sets, check_table
+from rdt.scoring.recompute import Recomputer, caption_sets, check_table
 from rdt.scoring.references import Targets
 from rdt.workspace import Workspace
 

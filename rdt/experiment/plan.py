@@ -20,9 +20,7 @@ from rdt.files import read_yaml
 
 TABLES_FILE = ROOT / "experiments" / "tables.yaml"
 PHASE_TITLES = {"xe": "cross-entropy", "rl": "CIDEr optimisation"}
-DRAWS = 5  # captions per image in Tables V and VII, each from another random conditional sentence
-
-DRAWN_METRICS = frozenset({"D@2", "D@3", "Voc-u"})
+DRAWS = 5  # captions per image where a table asks for `draws`, each from another random conditional sentence
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
                 stage, row_runs, reason = _row_runs(experiment, name, tables[name], row, part)
                 runs |= {run.id: run for run in row_runs}
                 cells += _row_cells(name, row, part, stage, row_runs, reason)
-                draws = DRAWS if DRAWN_METRICS & set(part["metrics"]) else 0
+                draws = DRAWS if part.get("draws") else 0
                 for position, run in enumerate(row_runs):
                     network = NetworkId(run.id, stage)
                     jobs.append(caption_job(experiment, run, stage, part["role"], part["split"], draws))
@@ -253,7 +251,7 @@ def _row_cells(
             split=part["split"],
             references=part["references"],
             domain=part.get("domain", ""),
-            draws=DRAWS if metric in DRAWN_METRICS else 0,
+            draws=DRAWS if part.get("draws") else 0,
             reason=reason,
         )
         for metric in part["metrics"]

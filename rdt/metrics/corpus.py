@@ -23,9 +23,8 @@ from rdt.errors import UserError
 from rdt.metrics.bleu import bleu_counts, bleu_values
 from rdt.metrics.ciderd import CiderD
 from rdt.metrics.meteor import Meteor, MeteorScores
-from rdt.metrics.names import BLEU, METRICS
+from rdt.metrics.names import BLEU, MEANS, METRICS, RECORD
 from rdt.metrics.ngrams import count_ngrams
-from rdt.metrics.rouge import rouge_l
 from rdt.metrics.spice import dependency, original
 from rdt.metrics.statistics import Statistics
 from rdt.metrics.tokenizer import Tokenizer
@@ -175,16 +174,17 @@ class Scorer:
         ]
 
     def _lexical(self, job: _Job, metrics: Sequence[str]) -> Statistics:
-        """The numbers of BLEU, ROUGE-L and CIDEr."""
+        """The numbers of BLEU and CIDEr, and of all metrics that are functions of one caption and its references."""
         statistics: Statistics = {}
         with_bleu, with_cider = any(name in BLEU for name in metrics), "C" in metrics
         if with_bleu or with_cider:
             bleu, cider = self._tables_of(job).overlap(job.captions)
             statistics |= {"bleu": bleu} if with_bleu else {}
             statistics |= {"C": cider} if with_cider else {}
-        if "R" in metrics:
-            rouge = [rouge_l(*pair) for pair in zip(job.captions, job.references, strict=True)]
-            statistics["R"] = np.array(rouge, dtype=np.float64)[:, None]
+        for name in metrics:
+            if score := RECORD[name].by_image:
+                values = [score(*pair) for pair in zip(job.captions, job.references, strict=True)]
+                statistics[name] = np.array(values, dtype=np.float64)[:, None]
         return statistics
 
     def _tables_of(self, job: _Job) -> Tables:
@@ -235,7 +235,7 @@ def _scores(job: _Job, lexical: Statistics, meteor: Future[MeteorScores] | None,
     if meteor is not None:
         answer = meteor.result()
         statistics["meteor"], corpus["M"], per_image["M"] = answer.statistics, answer.corpus, answer.per_image
-    for name in ("R", "C", "S"):
+    for name in MEANS:
         if name in lexical:
             per_image[name] = lexical[name][:, 0]
             corpus[name] = np.mean(per_image[name])

@@ -103,6 +103,12 @@ def _key_sets(
     return forward, upto & ~before
 
 
+def _attend(scores: Tensor, keys: Tensor, v: Tensor, dropout_p: float) -> Tensor:
+    """Softmax of scores (B, H, N, N) over the keys of a mask that broadcasts to them, times v (B, H, N, d)."""
+    bias = torch.where(keys, 0.0, -math.inf).to(scores.dtype)  # added: the backward pass of an addition is free
+    return F.dropout((scores + bias).softmax(-1), dropout_p) @ v
+
+
 def ranked_attention(
     q: Tensor,
     k: Tensor,
@@ -137,18 +143,11 @@ def ranked_attention(
     if inverse_absent and isinstance(keep, int) and keep >= n:
         mask = None if valid is None else valid[:, None, None, :]
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p), None
-
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if valid is not None:
         scores = scores.masked_fill(~valid[:, None, None, :], -math.inf)
     forward, inverse = _key_sets(scores, keep, reuse_from, routing, drop_last, valid)
-
-    def attend(keys: Tensor) -> Tensor:
-        # Added, not filled in: the backward pass of an addition is free.
-        bias = torch.where(keys, 0.0, -math.inf).to(scores.dtype)
-        return F.dropout((scores + bias).softmax(-1), p) @ v
-
-    return attend(forward), None if inverse_absent else attend(inverse)
+    return _attend(scores, forward, v, p), None if inverse_absent else _attend(scores, inverse, v, p)
 
 
 class RankingAttention(nn.Module):

@@ -19,20 +19,21 @@ from rdt.data.coco import ImageId
 from rdt.metrics import resampling, statistics
 from rdt.metrics.corpus import Request, Scorer, Scores
 from rdt.metrics.diversity import distinct_n, vocabulary_usage
-from rdt.metrics.names import BLEU
+from rdt.metrics.names import METRICS, RECORD
 from rdt.metrics.resampling import Estimate
 from rdt.metrics.statistics import Statistics
 from rdt.scoring.files import ScopeScores, scope_columns, scope_document
 
 ALL = "all"
-GROUPS = {"bleu": BLEU, "meteor": ("M",), "rouge": ("R",), "cider": ("C",), "spice": ("S",)}
+GROUPS = {
+    choice: tuple(name for name in METRICS if RECORD[name].choice == choice)
+    for choice in dict.fromkeys(RECORD[name].choice for name in METRICS)
+}
 DIVERSITY = "diversity"
 CHOICES = (*GROUPS, DIVERSITY)
 
-_TITLES = {**{name: f"BLEU-{n}" for n, name in enumerate(BLEU, 1)}, "M": "METEOR", "R": "ROUGE-L", "C": "CIDEr"}
 _DIVERSITY_TITLES = {
-    "D@2": "Dist-2",
-    "D@3": "Dist-3",
+    **{name: RECORD[name].title for name in ("D@2", "D@3")},
     "words": "words in use",
     "of_reference_words": "% of reference words",
     "distinct_captions": "% distinct captions",
@@ -224,8 +225,8 @@ def comparison_table(differences: Mapping[str, Mapping[str, Estimate]], document
 
 def metric_titles(document: EvaluationDocument) -> dict[str, str]:
     """What to call the metrics that a document has."""
-    titles = _TITLES | {"S": document.get("spice", "")}
-    return {name: titles[name] for name in document["scopes"][ALL]["metrics"]}
+    titles = {name: RECORD[name].title for name in document["scopes"][ALL]["metrics"]}
+    return titles | ({"S": document["spice"]} if "S" in titles else {})
 
 
 def interval_text(value: float, low: float | None, high: float | None, sign: str = "") -> str:

@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 
 from rdt.experiment.paths import Paths
-from rdt.experiment.plan import DRAWN_METRICS, Cell, Plan
+from rdt.experiment.plan import Cell, Plan
 from rdt.experiment.runs import NetworkId, Run
 from rdt.files import read_json
 from rdt.metrics import resampling
-from rdt.metrics.names import TWINS
+from rdt.metrics.names import DRAWN_METRICS, TWINS
 from rdt.metrics.resampling import LEVEL, Estimate
 from rdt.scoring.files import ScoreDocument
 from rdt.scoring.per_image import Images, PerImage, images_of

@@ -16,12 +16,12 @@ from rdt.data.coco import results_by_image
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
-from rdt.experiment.plan import DRAWN_METRICS, DRAWS, Cell, Plan
+from rdt.experiment.plan import DRAWS, Cell, Plan
 from rdt.experiment.runs import NetworkId
 from rdt.files import read_json
 from rdt.metrics import resampling, statistics
 from rdt.metrics.diversity import distinct_without_each, vocabulary_usage_without_each
-from rdt.metrics.names import TWINS, TWINS_COLUMN
+from rdt.metrics.names import DRAWN_METRICS, TWINS, TWINS_COLUMN
 from rdt.metrics.statistics import Statistics
 from rdt.scoring.files import read_columns
 

@@ -15,11 +15,11 @@ from rdt.data.coco import results_by_image
 from rdt.data.published import read_published
 from rdt.data.vocabulary import Vocabulary
 from rdt.experiment.paths import Paths
-from rdt.experiment.plan import DRAWN_METRICS, Cell, Plan
+from rdt.experiment.plan import Cell, Plan
 from rdt.experiment.runs import NetworkId
 from rdt.files import read_json
 from rdt.metrics.corpus import Request, Scorer
-from rdt.metrics.names import BLEU, TWINS
+from rdt.metrics.names import DRAWN_METRICS, METRICS, TWINS
 from rdt.provenance.links import AGAIN, BrokenLinkError
 from rdt.scoring.files import ScoreDocument, read_columns
 from rdt.scoring.measurements import look_up
@@ -27,7 +27,6 @@ from rdt.scoring.references import Targets, in_order
 from rdt.scoring.systems import drawn_diversity
 from rdt.scoring.twins import Twins
 
-CHEAP = frozenset({*BLEU, "R", "C", TWINS, *DRAWN_METRICS})  # what needs neither Java nor a parser
 TOLERANCE = 1e-6  # of a score: another machine may round differently
 PRINTED = 0.5e-4 + TOLERANCE  # the tables' CSV has four decimals
 
@@ -127,7 +126,7 @@ class Recomputer:
         """Corpus scores by ``scope metric``; their values by image must be those of the Parquet too."""
         by_scope: dict[str, list[str]] = {}
         for cell in cells:
-            if cell.metric not in {TWINS, *DRAWN_METRICS} and cell.metric not in by_scope.get(cell.scope, ()):
+            if cell.metric in METRICS and cell.metric not in by_scope.get(cell.scope, ()):
                 by_scope.setdefault(cell.scope, []).append(cell.metric)
         found: dict[str, float] = {}
         for scope, metrics in by_scope.items():
@@ -145,4 +144,4 @@ class Recomputer:
 
 
 def _key(cell: Cell) -> str:
-    return cell.metric if cell.metric in {TWINS, *DRAWN_METRICS} else f"{cell.scope} {cell.metric}"
+    return f"{cell.scope} {cell.metric}" if cell.metric in METRICS else cell.metric

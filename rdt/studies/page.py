@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 
+from rdt.metrics.names import RECORD
 from rdt.metrics.resampling import Estimate
 from rdt.scoring.evaluation import interval_text
 from rdt.studies.comparison import SettingComparison
@@ -13,7 +14,7 @@ from rdt.studies.file import JOURNAL
 from rdt.studies.plots import plot_names
 from rdt.studies.workspace import StudyWorkspace
 
-METRICS = {"B@1": "BLEU-1", "B@4": "BLEU-4", "M": "METEOR", "R": "ROUGE-L", "C": "CIDEr", "S": "SPICE", "D@3": "Dist-3"}
+METRICS = {name: RECORD[name].title for name in ("B@1", "B@4", "M", "R", "C", "S", "D@3")}
 STATES = {"complete": "completed", "pruned": "pruned", "fail": "cut off and tried again"}
 SAMPLERS = {"tpe": "a tree-structured Parzen estimator", "random": "chance"}
 PRUNERS = {"asha": "ASHA", "hyperband": "Hyperband"}

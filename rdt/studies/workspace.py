@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdt.experiment.plan import DRAWN_METRICS, DRAWS, caption_job
+from rdt.experiment.plan import DRAWS, caption_job
 from rdt.experiment.runs import resolved_configuration
+from rdt.metrics.names import DRAWN_METRICS
 from rdt.provenance import steps
 from rdt.provenance.manifest import recorded_digest
 from rdt.provenance.steps import Step

@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from rdt.experiment.plan import DRAWN_METRICS
 from rdt.experiment.settings import Experiment
+from rdt.metrics.names import DRAWN_METRICS, RECORD
 from rdt.scoring.measurements import Measurements
 from rdt.tables.table import SIGNIFICANT, Value
 
-METRIC_NAMES = {
-    "B@": "B@n: BLEU-n",
-    "M": "M: METEOR",
-    "R": "R: ROUGE-L",
-    "C": "C: CIDEr",
-    "S": "S: SPICE",
-    "D@": "D@n: distinct n-grams per generated word",
-    "Voc-u": "Voc-u: share of the vocabulary that is used",
-}
 SPICE_DP_NOTE = (
     "†: SPICE-dp in place of SPICE: the same definition on a dependency parse of another parser. Close to "
     "SPICE on average, but another number; differences between our rows compare."
@@ -30,8 +21,8 @@ SPICE_DP_NOTE = (
 
 def metric_note(values: Sequence[Value]) -> str:
     """What the metrics of a table are called in full."""
-    used = dict.fromkeys(value.cell.metric.rstrip("0123456789") for value in values)
-    return f"{', '.join(METRIC_NAMES[metric] for metric in used)}; all times 100."
+    used = dict.fromkeys(RECORD[value.cell.metric].legend for value in values)
+    return f"{', '.join(used)}; all times 100."
 
 
 def data_note(experiment: Experiment, values: Sequence[Value]) -> str:

@@ -15,8 +15,9 @@ from rdt.errors import UserError
 from rdt.experiment.plan import Plan, find_cell
 from rdt.experiment.runs import NetworkId
 from rdt.metrics.corpus import Scorer
+from rdt.metrics.names import CHEAP
 from rdt.provenance.links import BrokenLinkError
-from rdt.scoring.recompute import CHEAP, CaptionSet, Recomputer, caption_sets, check_table
+from rdt.scoring.recompute import CaptionSet, Recomputer, caption_sets, check_table
 from rdt.scoring.references import Targets
 from tests.support import finished as suite
 from tests.support import tiny
