@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_args
 
 from rdt.commands.arguments import experiment_argument, open_workspace
+from rdt.experiment.settings import Stage
 from rdt.features.inputs import open_inputs
 from rdt.training.network import Training, train
 
@@ -13,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``rdt train``."""
     experiment_argument(parser)
     parser.add_argument("--run", required=True, help="id of the run, as in results/<experiment>/runs/")
-    parser.add_argument("--stage", required=True, choices=("xe", "xe2", "rl", "rl2"))
+    parser.add_argument("--stage", required=True, choices=get_args(Stage))
 
 
 def run(args: argparse.Namespace) -> None:

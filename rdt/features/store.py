@@ -11,9 +11,9 @@ from typing import BinaryIO
 import numpy as np
 
 from rdt.errors import UserError
+from rdt.experiment.settings import GRID_CELLS
 from rdt.files import UNREADABLE
 
-GRID_CELLS = 49
 ARRAYS = ("image_ids", "grid", "global", "caption_image", "caption_global")
 QUERY = "query"  # the array that a store has besides where images have vectors of their own for retrieval
 

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GRID_SIDE = 7
 TEXT_LENGTH = 20  # words of a caption that the text tower reads
 ORIENTATIONS = 8
 WORD_SCALE = 0.2  # of the logits: word vectors begin with unit variance

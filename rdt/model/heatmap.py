@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rdt.model.visual import GRID_CELLS, VisualEncoder
+from rdt.experiment.settings import GRID_CELLS, GRID_SIDE
+from rdt.model.visual import VisualEncoder
 
-SIDE = 7  # GRID_CELLS = SIDE * SIDE, row by row
 OPACITY = 0.55  # of the colours over the photograph
 # From the least to the most salient cell: colours (red, green, blue), evenly spaced; their lightness grows.
 COLOURS = np.array([(16, 22, 92), (28, 104, 171), (72, 176, 140), (222, 205, 84), (250, 248, 215)], dtype=np.float64)
@@ -28,7 +28,7 @@ def token_heatmap(tokens: Tensor) -> Tensor:
         raise ValueError(
             f"visual tokens are {GRID_CELLS} grid cells and perhaps a global vector, got {tokens.shape[1]}"
         )
-    return tokens[:, -GRID_CELLS:].mean(dim=-1).softmax(dim=-1).unflatten(-1, (SIDE, SIDE))
+    return tokens[:, -GRID_CELLS:].mean(dim=-1).softmax(dim=-1).unflatten(-1, (GRID_SIDE, GRID_SIDE))
 
 
 @torch.no_grad()

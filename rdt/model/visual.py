@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rdt.experiment.settings import Method, ModelSettings
+from rdt.experiment.settings import GRID_CELLS, Method, ModelSettings
 from rdt.model.attention import RankingAttention
 from rdt.model.blocks import VisualBlock
 
-GRID_CELLS = 49
 POSITION_STD = 0.02  # trunc-normal start of the position table
 
 

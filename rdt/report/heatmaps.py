@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image as Picture
 
 from rdt.data.dataset import Image
-from rdt.model.heatmap import SIDE, encoder_heatmaps, overlay
+from rdt.experiment.settings import GRID_SIDE
+from rdt.model.heatmap import encoder_heatmaps, overlay
 from rdt.report.gallery import Gallery, ShownNetwork
 
 LONGEST = 224  # pixels of an image on the page
@@ -40,7 +41,7 @@ def heatmaps(gallery: Gallery, networks: Sequence[ShownNetwork], images: Sequenc
         maps = encoder_heatmaps(gallery.network(network).visual, *split.features(np.arange(len(split)))).numpy()
         for encoder, of_images in enumerate(maps, 1):
             for at, (image, heatmap) in enumerate(zip(images, of_images, strict=True)):
-                photo = gallery.photo(image) or Picture.new("RGB", (SIDE, SIDE), "white")
+                photo = gallery.photo(image) or Picture.new("RGB", (GRID_SIDE, GRID_SIDE), "white")
                 ends = float(heatmap.min()), float(heatmap.max())
                 found[at].append(Map(network.name, encoder, overlay(page_size(photo), heatmap), *ends))
     return [tuple(maps) for maps in found]

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from rdt.experiment.plan import CaptionJob, Plan
 from rdt.experiment.runs import Run
-from rdt.experiment.settings import Method, ModelSettings, Role
+from rdt.experiment.settings import GRID_CELLS, Method, ModelSettings, Role
 
 RATE = 10e12  # multiply-adds a second; an RTX 4090, the paper's GPU, has 41e12 at most in float32
 FORWARD_BACKWARD = 3  # forward passes that one pass with its gradients is worth
-GRID_CELLS = 49
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from PIL import Image, ImageDraw
 from rdt.data.scenes.backgrounds import paint
 from rdt.data.scenes.scene import Group, Scene
 from rdt.data.scenes.shapes import SHAPES, Polygon
+from rdt.experiment.settings import GRID_SIDE
 
 SIDE = 112  # pixels of an image's side
-CELL = 16  # pixels of a grid cell's side
+CELL = SIDE // GRID_SIDE  # pixels of a grid cell's side
 OVERSAMPLING = 3
 CORNERS = 144  # at least as many as any polygon has
 
