@@ -11,6 +11,7 @@ from rdt.claims.power import MOST_IMAGES, MOST_SEEDS, POWER
 from rdt.experiment.plan import phase_title
 from rdt.experiment.settings import Experiment
 from rdt.metrics.resampling import LEVEL
+from rdt.templates import filled
 
 COLUMNS = (
     *("claim", "verdict", "better", "than", "column", "paper", "difference", "ci_low", "ci_high", "interval_over"),
@@ -76,23 +77,18 @@ def data_title(experiment: Experiment, role: str) -> str:
 
 def claims_page(judgements: Sequence[Judgement], experiment: Experiment) -> str:
     """The page ``claims.md``."""
-    tested = [judgement for judgement in judgements if judgement.comparisons]
-    counted = [judgement for judgement in judgements if not judgement.comparisons and judgement.verdict != "not run"]
-    absent = [judgement for judgement in judgements if judgement.verdict == "not run"]
-    lines = [f"# Experiment {experiment.name}: the paper's claims", ""]
-    lines += [f"**{verdict_counts(judgements)}**, {conditions(experiment)}", "", *_rules()]
-    if tested:
-        lines += ["", "## Measured", "", *_measured_text(tested, experiment)]
-    if counted:
-        lines += ["", "## Counted", ""]
-        lines += [f"- **{j.verdict}**: {j.claim.sentence} ({j.claim.where}) {as_sentence(j.reason)}" for j in counted]
-    if absent:
-        lines += ["", "## Not run", "", "| Claim | In the paper | Why not |", "|---|---|---|"]
-        lines += [f"| {j.claim.sentence} | {j.claim.where} | {as_sentence(j.reason)} |" for j in absent]
-    several = [judgement for judgement in tested if len(judgement.comparisons) > 1]
-    if several:
-        lines += ["", "## Claims of several comparisons", *[line for j in several for line in _details(j)]]
-    return "\n".join(lines) + "\n"
+    untested = [judgement for judgement in judgements if not judgement.comparisons]
+    return filled(
+        "claims/claims.md.jinja",
+        experiment=experiment,
+        counts=verdict_counts(judgements),
+        conditions=conditions(experiment),
+        tested=[judgement for judgement in judgements if judgement.comparisons],
+        counted=[judgement for judgement in untested if judgement.verdict != "not run"],
+        absent=[judgement for judgement in untested if judgement.verdict == "not run"],
+        **{"level": LEVEL, "power": POWER, "most_seeds": MOST_SEEDS, "most_images": MOST_IMAGES},
+        **{"signed": signed, "over": over, "advice": advice, "as_sentence": as_sentence},
+    )
 
 
 def conditions(experiment: Experiment) -> str:
@@ -112,62 +108,12 @@ def conditions(experiment: Experiment) -> str:
     return text
 
 
-def _rules() -> list[str]:
-    percent = f"{100 * LEVEL:.0f} %"
-    return [
-        "## How a verdict is reached",
-        "",
-        "A claim is about a method: about other training runs, and about other images, than those that happened "
-        f"to be used. So a difference counts only with a {percent} interval that covers both, and that takes two "
-        "seeds at least.",
-        "",
-        "- **reproduced**: the interval lies on the claim's side of 0. A claim of several comparisons (best of a "
-        "grid) needs it of all of them, after Holm's correction.",
-        "- **contradicted**: the interval of one comparison lies on the other side.",
-        "- **undecided**: everything else, and everything with one seed, however clear the images are: another "
-        "seed might have turned it. The last column says what would decide: with so many seeds (and images) a "
-        f"true difference as large as the measured one is found with a probability of {100 * POWER:.0f} %. *At "
-        "least* stands where no row has two seeds: how much seeds scatter is then unknown. Beyond "
-        f"{MOST_SEEDS:,} seeds or {MOST_IMAGES:,} images no number is given.",
-        "- **not run**: no number to judge by.",
-        "",
-        "Differences are paired: the same images, and seed by seed. Images: the standard error of a bootstrap in "
-        "which corpus METEOR comes from summed counts and CIDEr's document frequencies stay fixed (of a jackknife "
-        "for Dist-n and Voc-u). Seeds: the scatter of a difference from seed to seed, pooled over all rows trained "
-        "up to the same stage, since the two seeds of two rows say next to nothing. How the two errors become one "
-        "interval, and its coverage, stands in `rdt/metrics/statistics.py`.",
-    ]
-
-
-def _measured_text(judgements: Sequence[Judgement], experiment: Experiment) -> list[str]:
-    lines = ["| Claim | In the paper | Paper | Ours | Interval over | Verdict | To decide it |", "|---" * 7 + "|"]
-    for judgement in judgements:
-        closest = judgement.closest
-        against = f" than {closest.than.row}" if len({c.than for c in judgement.comparisons}) > 1 else ""
-        smallest = f" (smallest of {len(judgement.comparisons)})" if len(judgement.comparisons) > 1 else ""
-        ours = f"{_interval_text(closest)}{against}{smallest}"
-        cells = (judgement.claim.sentence, judgement.claim.where, signed(closest.paper), ours)
-        verdict = f"{over(closest, experiment)} | **{judgement.verdict}** | {advice(judgement)}"
-        lines.append(f"| {' | '.join(cells)} | {verdict} |")
-    return lines
-
-
 def over(comparison: CellComparison, experiment: Experiment) -> str:
     """What the interval of a comparison is about: so many images, and seeds if there are several."""
     found, role = comparison.difference, comparison.better.role
     other_data = "" if role == "primary" else f" of {data_title(experiment, role)}"
     seeds = "" if found.seed_scatter is None else f", {found.seeds} seeds"
     return f"{found.images} {_unit(comparison)}{other_data}{seeds}"
-
-
-def _details(judgement: Judgement) -> list[str]:
-    lines = ["", f"**{judgement.claim.sentence}** {judgement.verdict}", ""]
-    lines += ["| Better | Than | Paper | Ours | p, Holm |", "|---|---|---|---|---|"]
-    for comparison in judgement.comparisons:
-        p = "–" if comparison.p is None else f"{comparison.p:.2g}"
-        numbers = f"{signed(comparison.paper)} | {_interval_text(comparison)} | {p}"
-        lines.append(f"| {comparison.better.row} | {comparison.than.row} | {numbers} |")
-    return lines
 
 
 def advice(judgement: Judgement) -> str:
@@ -192,12 +138,6 @@ def advice(judgement: Judgement) -> str:
 
 def _unit(comparison: CellComparison) -> str:
     return "pairs" if comparison.better.metric == "twins" else "images"
-
-
-def _interval_text(comparison: CellComparison) -> str:
-    found = comparison.difference
-    ends = "" if found.low is None else f" [{found.low:+.1f}, {found.high:+.1f}]"
-    return f"{signed(found.value)}{ends}"
 
 
 def signed(value: float | None) -> str:

@@ -10,7 +10,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 from PIL import Image as Picture
 
@@ -29,13 +28,15 @@ from rdt.report.differences import DifferenceRow, difference_rows, own_settings
 from rdt.report.figures import bits_figure, curves_figure, sweep_figure
 from rdt.report.gallery import Cast, Gallery, cast
 from rdt.report.heatmaps import Map, heatmaps, page_size
-from rdt.report.tables import blocks, why_empty_cells
+from rdt.report.tables import shown_blocks
 from rdt.scoring.measurements import Measurements
+from rdt.tables.blocks import why_empty_cells
 from rdt.tables.build import build_tables
 from rdt.tables.notes import budget_note
 from rdt.tables.page import headline
 from rdt.tables.table import Table
 from rdt.tables.write import read_baselines
+from rdt.templates import filled
 from rdt.workspace import Workspace
 
 FOLDER = Path(__file__).parent
@@ -116,9 +117,6 @@ class Report:
     @cached_property
     def tables(self) -> list[Table]:
         return build_tables(self._plan, load_tables(), self._measurements)
-
-    blocks = staticmethod(blocks)
-    why_empty_cells = staticmethod(why_empty_cells)
 
     def links(self, value: Any) -> list[runs.Link]:
         return runs.links(self._paths, value)
@@ -283,17 +281,9 @@ def _panel_name(panel: Panel) -> str:
 
 def report_page(workspace: Workspace) -> str:
     """The whole page of an experiment whose tables and claims are there."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {
-        "data_uri": data_uri,
-        "duration": duration,
-        "scientific": scientific,
-        "signed": signed,
-        "ticks": ticks,
-    }
-    return environment.get_template("page.html").render(report=Report(workspace))
+    functions = (data_uri, duration, scientific, shown_blocks, signed, ticks, why_empty_cells)
+    shown = {function.__name__: function for function in functions}
+    return filled("report/page.html", report=Report(workspace), **shown)
 
 
 def data_uri(picture: Picture.Image) -> str:

@@ -55,6 +55,11 @@ class Value:
     def difference(self) -> float | None:
         return None if self.ours is None or not self.paper else self.ours - float(self.paper)
 
+    @property
+    def significant(self) -> bool:
+        """Whether its row differs from the reference row by the test of its table."""
+        return self.comparison is not None and self.comparison.significant
+
 
 @dataclass(frozen=True)
 class Table:
