@@ -1,4 +1,4 @@
-"""What a network's run in MLflow shows besides curves: its card, some of its captions, and their heatmaps."""
+"""Card, some captions and their heatmaps, which a network's run in MLflow shows besides curves."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ SIDE, GAP = 224, 6  # pixels of a sample's side, and between two
 def write_card(
     workspace: Workspace, run: Run, name: str, folder: Path, scores: Mapping[str, float] | None = None
 ) -> Path:
-    """Write the card of the network in the weights folder of a stage; with test ``scores`` one of its own place.
+    """Write the card of a stage's network into ``folder``; returns its path.
 
-    The first lies beside the weights and is part of what the training makes, so that later scores must not change it.
+    The card beside the weights is part of what the training makes, so that later scores must not change it: the one
+    with test ``scores``, in points by name, belongs in another folder.
     """
     trained = workspace.paths.stage(run.id, name)
     config = read_json(trained / "config.json")
@@ -73,7 +74,7 @@ def _changed(method: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, A
 
 
 def parameters(weights: Path) -> int:
-    """Number of values in a safetensors file, from its header alone."""
+    """Number of values in a safetensors file, read from its header alone."""
     with safe_open(weights, framework="numpy") as file:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
@@ -107,12 +108,12 @@ def show_captions(workspace: Workspace, captions: CaptionJob, job: Job, inputs: 
 
 
 def shown_folder(workspace: Workspace, run: str, name: str) -> Path:
-    """Where the files lie that are made for MLflow alone."""
+    """Folder of the files that are made for MLflow alone."""
     return spool_folder(workspace.paths) / "shown" / run / name
 
 
 def shown(jobs: Sequence[CaptionJob], role: Role) -> CaptionJob:
-    """Of which caption file samples are shown: the ordinary one of the network's role, of test images if possible."""
+    """Caption file that samples are shown of: the ordinary one of the network's role, of test images if possible."""
     order = ("test", "val", "train")
     return min(jobs, key=lambda job: (job.variant != job.stage, job.role != role, order.index(job.split)))
 
@@ -148,8 +149,8 @@ def show_scores(
 ) -> None:
     """Add the scores of a split, as ``test/c5/CIDEr``, to the runs of the networks, and to their cards.
 
-    ``documents`` are those of the score files, by (run, stage); another role than the network's own, and another
-    number of steps, stand before the split.
+    ``documents`` are the contents of the score files, by (run, stage). In the names of the scores another role than
+    the network's own, and another number of steps, stand before the split.
     """
     for (run_id, name), document in documents.items():
         run, (network, _, steps) = workspace.plan.runs[run_id], name.partition("@")

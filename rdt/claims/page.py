@@ -22,13 +22,13 @@ VERDICTS = ("reproduced", "contradicted", "undecided", "not run")
 
 
 def verdict_counts(judgements: Sequence[Judgement]) -> str:
-    """How many claims had which verdict."""
+    """Number of claims of each verdict, in words."""
     found = [judgement.verdict for judgement in judgements]
     return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in VERDICTS)
 
 
 def claims_csv(judgements: Sequence[Judgement], experiment: Experiment) -> str:
-    """One line per comparison; a claim without one has one line."""
+    """CSV of COLUMNS with one line per comparison; a claim without one has one line."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
@@ -67,7 +67,7 @@ def _csv_numbers(comparison: CellComparison, experiment: Experiment) -> dict[str
 
 
 def data_title(experiment: Experiment, role: str) -> str:
-    """The data set of a role, as a reader knows it."""
+    """Name of a role's data set, as a reader knows it."""
     data = experiment.data[role]
     return data.title or data.source
 
@@ -76,7 +76,7 @@ def data_title(experiment: Experiment, role: str) -> str:
 
 
 def claims_page(judgements: Sequence[Judgement], experiment: Experiment) -> str:
-    """The page ``claims.md``."""
+    """Text of ``claims.md``."""
     untested = [judgement for judgement in judgements if not judgement.comparisons]
     return filled(
         "claims/claims.md.jinja",
@@ -92,7 +92,7 @@ def claims_page(judgements: Sequence[Judgement], experiment: Experiment) -> str:
 
 
 def conditions(experiment: Experiment) -> str:
-    """On what the verdicts were reached."""
+    """Data, epochs and seeds that the verdicts rest on, in words."""
     sets = ", ".join(f"{data_title(experiment, role)} ({role})" for role in experiment.data)
     seeds = ", ".join(f"{len(experiment.seeds.of(name))} for {phase_title(name)}" for name in ("xe", "rl"))
     if experiment.seeds.grid:
@@ -109,7 +109,7 @@ def conditions(experiment: Experiment) -> str:
 
 
 def over(comparison: CellComparison, experiment: Experiment) -> str:
-    """What the interval of a comparison is about: so many images, and seeds if there are several."""
+    """Number of images, and of seeds if there are several, that the interval of a comparison covers, in words."""
     found, role = comparison.difference, comparison.better.role
     other_data = "" if role == "primary" else f" of {data_title(experiment, role)}"
     seeds = "" if found.seed_scatter is None else f", {found.seeds} seeds"
@@ -117,7 +117,7 @@ def over(comparison: CellComparison, experiment: Experiment) -> str:
 
 
 def advice(judgement: Judgement) -> str:
-    """How many seeds and images would decide an undecided claim; empty for a decided one."""
+    """Number of seeds and images that would decide an undecided claim, in words; empty for a decided one."""
     if judgement.verdict != "undecided":
         return ""
     open_ones = [comparison for comparison in judgement.comparisons if not comparison.decided]
@@ -146,5 +146,5 @@ def signed(value: float | None) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """A reason as a sentence."""
+    """``text`` as a sentence, with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

@@ -145,7 +145,7 @@ class Report:
         return f"Curve of Table {sweep.table}: CIDEr over {TITLES[sweep.key]}, the paper's and ours"
 
     def sweep_caption(self, sweep: Sweep) -> str:
-        """What one sees: where either curve has its highest point, and what the intervals say."""
+        """Highest point of either curve, and how many intervals hold 0."""
         bounded = sum(point.low is not None for point in sweep.points)
         best = f"Highest: {sweep.best.label} here, {sweep.paper_best.label} in the paper."
         interval = f"{sweep.undecided} of {bounded} intervals hold 0." if bounded else ""
@@ -217,7 +217,7 @@ class Report:
 
     @property
     def config(self) -> str:
-        """What the command line adds for an experiment that is not the default one."""
+        """Option that the command line needs for an experiment that is not the default one."""
         return "" if self.experiment.name == "scenes" else f" --config experiment={self.experiment.name}"
 
     @property
@@ -246,7 +246,7 @@ class Report:
         ]
 
     def curve_ends(self, panel: Panel) -> str:
-        """The last value of each line."""
+        """Last value of each line, in words."""
         return ", ".join(f"{line.name} ends at {line.y[-1]:.3g}" for line in panel.lines) + "."
 
     @property
@@ -280,14 +280,14 @@ def _panel_name(panel: Panel) -> str:
 
 
 def report_page(workspace: Workspace) -> str:
-    """The whole page of an experiment whose tables and claims are there."""
+    """HTML of the whole page of an experiment whose tables and claims are there."""
     functions = (data_uri, duration, scientific, shown_blocks, signed, ticks, why_empty_cells)
     shown = {function.__name__: function for function in functions}
     return filled("report/page.html", report=Report(workspace), **shown)
 
 
 def data_uri(picture: Picture.Image) -> str:
-    """A picture inside the page, as WebP."""
+    """URI that holds a picture itself, as WebP."""
     content = io.BytesIO()
     picture.save(content, format="WEBP", quality=85, method=4)
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
@@ -310,6 +310,6 @@ def scientific(number: float | None) -> str:
 
 
 def ticks(text: str) -> Markup:
-    """A sentence with what stands between backticks as code."""
+    """HTML of a sentence, with what stands between backticks as code."""
     parts = escape(text).split("`")
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))

@@ -14,7 +14,7 @@ from rdt.templates import filled
 
 
 def figures(survey: Survey) -> str:
-    """The counts as CSV."""
+    """CSV of the counts."""
     rows = [{"figure": name, "value": value} for name, value in survey.counts.items()]
     for n, (all_, repeated) in enumerate(survey.ngrams, start=1):
         rows += [{"figure": f"different {n}-grams", "value": all_}]
@@ -23,7 +23,7 @@ def figures(survey: Survey) -> str:
 
 
 def qualities_csv(survey: Survey) -> str:
-    """q* by word order and padding as CSV."""
+    """CSV of q* by word order and padding."""
     return _table([asdict(row) for row in survey.q])
 
 
@@ -45,7 +45,7 @@ class OrderFigure(NamedTuple):
 
 
 def survey_page(survey: Survey) -> str:
-    """The figures in Markdown, with what they mean."""
+    """Markdown of the figures, with what they mean."""
     return filled(
         "report/survey.md.jinja",
         survey=survey,

@@ -19,7 +19,7 @@ TEST_COLUMNS = (
 
 
 def to_csv(table: Table) -> str:
-    """One line per cell that has a number or a reason; columns are COLUMNS."""
+    """CSV of COLUMNS with one line per cell that has a number or a reason."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -35,7 +35,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_tests_csv(table: Table) -> str:
-    """One line per measured cell: its scatter over seeds, and how it differs from the table's reference row."""
+    """CSV of TEST_COLUMNS with one line per measured cell: scatter over seeds, difference to the reference row."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(TEST_COLUMNS)
@@ -60,7 +60,7 @@ def _cell_number(value: float | None) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """``paper / **ours** ± sd (difference)`` in each cell; a table that is too wide is cut at its parts."""
+    """Markdown with ``paper / **ours** ± sd (difference)`` in a measured cell; a table too wide is cut at its parts."""
     found = blocks(table)
     return filled(
         "tables/table.md.jinja",
@@ -73,7 +73,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A document of one booktabs table; a measured row has a line for the paper, ours and the difference."""
+    """LaTeX document of one booktabs table; a measured row has a line for the paper, ours and the difference."""
     columns = [column for _, names in table.parts for column in names]
     return filled(
         "tables/table.tex.jinja",

@@ -12,7 +12,7 @@ from rdt.templates import filled
 
 
 def headline(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mapping[str, Any] | None) -> list[str]:
-    """The lines printed at the end of a run: RDT's CIDEr, against the paper, SCD-Net, humans and one step."""
+    """Lines that end a run: RDT's CIDEr, against the paper, SCD-Net, humans and one step."""
     photographs = ", on photographs" if plan.experiment.data["primary"].source == "scenes" else ""
     lines = [
         f"{row}: CIDEr {value.ours:.1f} after {phase_title(value.cell.stage)}"
