@@ -31,6 +31,13 @@ def test_the_lock_satisfies_pyproject():
         assert requirement.specifier.contains(locked_versions()[normalised(requirement.name)]), requirement
 
 
+def test_a_wheel_has_every_file_that_the_package_reads():
+    setuptools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
+    files = [path for path in (REPOSITORY / "rdt").rglob("*.*") if path.suffix not in (".py", ".pyc")]
+    assert {path.suffix for path in files} == {".jinja", ".html", ".css"}
+    assert not [path for path in files if not any(map(path.match, setuptools["package-data"]["*"]))]
+
+
 def test_make_installs_the_model_by_its_hash():
     pinned = (REPOSITORY / "requirements-model.lock").read_text()
     (name, version, digest) = re.search(r"^([\w.-]+)==([\w.]+) \\\n    --hash=sha256:(\w{64})$", pinned, re.M).groups()

@@ -1,9 +1,9 @@
-"""What a network's run in MLflow shows besides curves: its card, some of its captions, and their heatmaps."""
+"""Card, some captions and their heatmaps, which a network's run in MLflow shows besides curves."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from rdt.features.inputs import Inputs
 from rdt.features.retrieval import read_pool_texts, read_retrieved
 from rdt.files import atomic_file, atomic_write_text, read_json
 from rdt.model.heatmap import encoder_heatmaps, overlay
+from rdt.templates import filled
 from rdt.tracking.places import TEACHER, network_name, rows_of
 from rdt.tracking.spool import spool_folder
 from rdt.workspace import Job, Workspace
@@ -30,11 +31,6 @@ from rdt.workspace import Job, Workspace
 CARD = "model_card.md"
 SAMPLES, REFERENCES = 6, 5  # images, and of each at most so many references
 SIDE, GAP = 224, 6  # pixels of a sample's side, and between two
-LIMITS = (
-    "It knows images like those of its training data, and no words but those of their captions.",
-    "Its val score chose its epoch: the test scores are the ones to compare.",
-    "One seed is one draw: the tables average several and say how sure the average is.",
-)
 
 
 # ---- the card
@@ -43,58 +39,42 @@ LIMITS = (
 def write_card(
     workspace: Workspace, run: Run, stage: Stage, folder: Path, scores: Mapping[str, float] | None = None
 ) -> Path:
-    """Write the card of the network in the weights folder of a stage; with test ``scores`` one of its own place.
+    """Write the card of a stage's network into ``folder``; returns its path.
 
-    The first lies beside the weights and is part of what the training makes, so that later scores must not change it.
+    The card beside the weights is part of what the training makes, so that later scores must not change it: the one
+    with test ``scores``, in points by name, belongs in another folder.
     """
     trained = workspace.paths.stage(run.id, stage)
+    config = read_json(trained / "config.json")
+    rows = rows_of(workspace.plan, run, stage)
+    label = next((names[0] for names in rows.values()), TEACHER if run.kind == "teacher" else run.id)
+    text = filled(
+        "captioning/card.md.jinja",
+        title=network_name(label, run, stage),
+        run=run,
+        stage=stage,
+        phase=phase_title(stage),
+        rows=rows,
+        experiment=workspace.experiment,
+        seeds=workspace.experiment.seeds.of(stage[:2]),
+        data=workspace.experiment.data[run.role],
+        config=config,
+        changed=_changed(config["method"], asdict(workspace.experiment.method)),
+        parameters=parameters(trained / "model.safetensors"),
+        scores=scores or {},
+    )
     path = folder / CARD
-    atomic_write_text(path, "\n".join(_card(workspace, run, stage, trained, scores)) + "\n")
+    atomic_write_text(path, text)
     return path
 
 
-def _card(
-    workspace: Workspace, run: Run, stage: Stage, trained: Path, scores: Mapping[str, float] | None
-) -> Iterator[str]:
-    experiment, config = workspace.experiment, read_json(trained / "config.json")
-    rows = rows_of(workspace.plan, run, stage)
-    label = next((names[0] for names in rows.values()), TEACHER if run.kind == "teacher" else run.id)
-    kind = "autoregressive Transformer" if run.kind == "teacher" else "Ranking Diffusion Transformer"
-    data = experiment.data[run.role]
-    sizes = ", ".join(f"{key} {value}" for key, value in config["model"].items())
-    changed = _changed(config["method"], asdict(experiment.method))
-    yield f"# {network_name(label, run, stage)}"
-    yield ""
-    yield f"An image captioner ({kind}) of experiment {experiment.name}, trained by {phase_title(stage)}."
-    yield ""
-    yield "| | |"
-    yield "|---|---|"
-    yield f"| Run | {run.id}, stage {stage} |"
-    yield f"| Rows | {'; '.join(f'Table {table}: ' + ', '.join(names) for table, names in rows.items()) or 'none'} |"
-    yield f"| Data | {data.title or data.source}, role {run.role}; {config['vocab_size']} words |"
-    yield f"| Method | {experiment.method_name}{f', with {changed}' if changed else ''} |"
-    yield f"| Size | {parameters(trained / 'model.safetensors'):,} parameters; {sizes} |"
-    yield f"| Features | grid of {config['grid_dim']}, global of {config['global_dim']} dimensions |"
-    yield f"| Seed | {run.seed}, of {', '.join(map(str, experiment.seeds.of(stage[:2])))} |"
-    yield f"| Best epoch | {config['best_epoch'] + 1}, by CIDEr on {config['method']['select_on']} |"
-    yield f"| Val CIDEr | {config['val_CIDEr']:.1f} |"
-    for metric, value in (scores or {}).items():
-        yield f"| {metric} | {value:.1f} |"
-    yield ""
-    yield "## Limits"
-    yield ""
-    yield from (f"- {limit}" for limit in LIMITS)
-    if data.source == "scenes":
-        yield "- Its images are rendered scenes of a few objects, not photographs; its scores say nothing about COCO."
-
-
-def _changed(method: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """The settings of the method in which a network differs from its experiment's."""
-    return ", ".join(f"{key} {value}" for key, value in method.items() if value != usual[key])
+def _changed(method: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the method in which a network differs from its experiment's."""
+    return {key: value for key, value in method.items() if value != usual[key]}
 
 
 def parameters(weights: Path) -> int:
-    """Number of values in a safetensors file, from its header alone."""
+    """Number of values in a safetensors file, read from its header alone."""
     with safe_open(weights, framework="numpy") as file:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
@@ -118,7 +98,7 @@ def show_captions(workspace: Workspace, captions: CaptionJob, job: Job, inputs: 
     images = inputs.dataset.split(captions.split)[:SAMPLES]
     samples = folder / "samples.md"
     said = read_captions(workspace.paths.captions(captions.run, captions.variant, captions.role, captions.split))
-    atomic_write_text(samples, "\n".join(_sample_lines(images, said, inputs, captions.split)) + "\n")
+    atomic_write_text(samples, _samples(images, said, inputs, captions.split))
     job.artifact(samples, "samples")
     if all(inputs.dataset.file(image).is_file() for image in images):  # imported features can do without
         heatmaps = folder / "heatmaps.jpg"
@@ -128,27 +108,22 @@ def show_captions(workspace: Workspace, captions: CaptionJob, job: Job, inputs: 
 
 
 def shown_folder(workspace: Workspace, network: NetworkId) -> Path:
-    """Where the files lie that are made for MLflow alone."""
+    """Folder of the files that are made for MLflow alone."""
     return spool_folder(workspace.paths) / "shown" / network.run / network.stage
 
 
 def shown(jobs: Sequence[CaptionJob], role: Role) -> CaptionJob:
-    """Of which caption file samples are shown: the ordinary one of the network's role, of test images if possible."""
+    """Caption file that samples are shown of: the ordinary one of the network's role, of test images if possible."""
     order = ("test", "val", "train")
     return min(jobs, key=lambda job: (job.variant != job.stage, job.role != role, order.index(job.split)))
 
 
-def _sample_lines(images: Sequence[Image], captions: Mapping[int, str], inputs: Inputs, split: str) -> Iterator[str]:
+def _samples(images: Sequence[Image], captions: Mapping[int, str], inputs: Inputs, split: str) -> str:
+    """Captions of some images in Markdown, with what was retrieved for them and their references."""
     ids, rows = read_retrieved(inputs.index)
     pool, nearest = read_pool_texts(inputs.index), dict(zip(ids.tolist(), rows[:, 0], strict=True))
-    yield f"# Captions of {len(images)} images of {split}"
-    for image in images:
-        yield ""
-        yield f"## {image.path}"
-        yield ""
-        yield f"- **caption**: {captions[image.id]}"
-        yield f"- retrieved: {pool[nearest[image.id]]}"
-        yield from (f"- reference: {caption.raw}" for caption in image.captions[:REFERENCES])
+    shown = [(image, captions[image.id], pool[nearest[image.id]]) for image in images]
+    return filled("captioning/samples.md.jinja", split=split, shown=shown, references=REFERENCES)
 
 
 def _heatmaps(images: Sequence[Image], inputs: Inputs, model: nn.Module) -> Picture.Image:

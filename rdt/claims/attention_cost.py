@@ -1,4 +1,4 @@
-"""How many multiply-adds attention takes, counted from sizes: the paper's Section IV-D, in numbers."""
+"""Multiply-adds that attention takes, counted from sizes: the paper's Section IV-D, in numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ class AttentionCost:
 
 
 def self_attention_cost(n: int, dim: int, ffn: int) -> AttentionCost:
-    """Multi-head self-attention over ``n`` tokens: Q, K, V and W^O (4 n d^2), scores and weighted sum (2 n^2 d)."""
+    """Cost of multi-head self-attention: Q, K, V and W^O (4 n d^2), scores and sums (2 n^2 d) of ``n`` tokens."""
     attention = 4 * n * dim**2 + 2 * n**2 * dim
     return AttentionCost(attention, attention + 2 * n * dim * ffn)
 
 
 def ranking_attention_cost(n: int, dim: int, ffn: int, lambda_f: float, lambda_e: float) -> AttentionCost:
-    """Multi-head ranking attention as the paper writes it, Eq. 15-23, whatever the number of heads.
+    """Cost of multi-head ranking attention as the paper writes it, Eq. 15-23, whatever the number of heads.
+
+    ``n`` tokens of ``dim`` dimensions, ``ffn`` hidden units of the feed-forward; the shares of keys are in [0, 1].
 
     Q, K, V and W^O; the affinity that is ranked (Eq. 16); scores and weighted sum over the gathered keys of
     the two branches (Eq. 19, 22); the fusion of their outputs, 2 d -> d (Eq. 23). Ranking itself compares and

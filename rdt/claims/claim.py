@@ -1,4 +1,4 @@
-"""What a claim of the paper is, in the forms that ``reports/claims.yaml`` can state it, and its verdict."""
+"""A claim of the paper, in the forms that ``reports/claims.yaml`` can state it, and its verdict."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ class Judgement:
 
     @property
     def closest(self) -> CellComparison | None:
-        """The comparison with the smallest difference: the first to fail."""
+        """Comparison with the smallest difference, the first to fail; None where there is none."""
         return min(self.comparisons, key=lambda comparison: comparison.difference.value, default=None)
 
 
 def read_claims(path: Path = steps.CLAIMS_FILE) -> list[Claim]:
-    """The claims; a UserError names the claim and the key at fault."""
+    """Read the claims; raises UserError, which names the claim and the key at fault."""
     entries = read_yaml(path, list, "a list of claims")
     claims = [_claim(entry, path, number) for number, entry in enumerate(entries)]
     ids = [claim.id for claim in claims]

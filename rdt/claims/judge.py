@@ -24,11 +24,11 @@ from rdt.scoring.measurements import Difference, Measurements
 
 
 def judge(claim: Claim, measurements: Measurements) -> Judgement:
-    """The verdict on one claim.
+    """Verdict on one claim.
 
-    Decided is what has an interval that covers both images and seeds, hence two seeds at least, and lies on
-    one side of 0 after Holm's correction over the comparisons of the claim: *reproduced* if all of them do
-    so on the claim's side, *contradicted* if one does on the other. The rest is *undecided*.
+    A comparison is decided where its interval covers both images and seeds, hence two seeds at least, and lies on
+    one side of 0 after Holm's correction over the comparisons of the claim. *reproduced*: all of them are, on the
+    claim's side; *contradicted*: one is, on the other side; the rest is *undecided*.
     """
     if isinstance(claim, OutsideClaim):
         return Judgement(claim, "not run", reason=claim.reason)
@@ -46,7 +46,7 @@ def judge(claim: Claim, measurements: Measurements) -> Judgement:
 
 
 def find_cells(cells: Cells, plan: Plan, claim: str) -> list[Cell]:
-    """The planned cells that a claim rests on, none if their table is not; UserError for one that no table has."""
+    """Planned cells that a claim rests on, none if their table is not; UserError for one that no table has."""
     found = {(cell.table, cell.row, cell.column): cell for cell in plan.cells}
     if cells.table not in plan.experiment.tables:
         return []
@@ -80,7 +80,7 @@ def obstacle(better: Cell, than: Cell, measurements: Measurements) -> str:
 
 
 def compare_cells(pairs: Sequence[tuple[Cell, Cell]], measurements: Measurements) -> tuple[CellComparison, ...]:
-    """The comparisons of one claim."""
+    """Comparison of each pair of cells, with p corrected for the number of pairs."""
     differences = [measurements.difference(better, than) for better, than in pairs]
     covered = [difference.p for difference in differences if difference.p is not None]
     corrected = iter(holm(covered))
@@ -97,7 +97,7 @@ def compare_cells(pairs: Sequence[tuple[Cell, Cell]], measurements: Measurements
 
 
 def paper_difference(better: Cell, than: Cell) -> float | None:
-    """The paper's difference of two cells; None where it prints one of them not, and for twins."""
+    """Difference of two cells in the paper; None where it does not print both, and for twins."""
     if better.metric == TWINS:
         return None
     printed = [read_published(cell.table).get((cell.row, cell.column), "") for cell in (better, than)]
@@ -119,7 +119,7 @@ def what_decides(
 
 
 def verdict(comparisons: Sequence[CellComparison]) -> Verdict:
-    """See :func:`judge`."""
+    """Verdict that the comparisons of a claim give, by the rule of :func:`judge`."""
     if any(comparison.decided and comparison.difference.value < 0 for comparison in comparisons):
         return "contradicted"
     if all(comparison.decided for comparison in comparisons):
@@ -128,7 +128,7 @@ def verdict(comparisons: Sequence[CellComparison]) -> Verdict:
 
 
 def judge_cost(claim: CostClaim, plan: Plan) -> Judgement:
-    """A count of multiply-adds at the claim's sizes, with the shares of keys of the experiment's method."""
+    """Verdict by a count of multiply-adds at the claim's sizes, with the shares of keys of the experiment's method."""
     method, sizes = plan.experiment.method, claim.sizes
     plain = self_attention_cost(sizes.tokens, sizes.dim, sizes.ffn)
     ranking = ranking_attention_cost(sizes.tokens, sizes.dim, sizes.ffn, method.lambda_f, method.lambda_e)

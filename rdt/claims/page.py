@@ -11,6 +11,7 @@ from rdt.claims.power import MOST_IMAGES, MOST_SEEDS, POWER
 from rdt.experiment.plan import phase_title
 from rdt.experiment.settings import Experiment
 from rdt.metrics.resampling import LEVEL
+from rdt.templates import filled
 
 COLUMNS = (
     *("claim", "verdict", "better", "than", "column", "paper", "difference", "ci_low", "ci_high", "interval_over"),
@@ -21,13 +22,13 @@ VERDICTS = ("reproduced", "contradicted", "undecided", "not run")
 
 
 def verdict_counts(judgements: Sequence[Judgement]) -> str:
-    """How many claims had which verdict."""
+    """Number of claims of each verdict, in words."""
     found = [judgement.verdict for judgement in judgements]
     return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in VERDICTS)
 
 
 def claims_csv(judgements: Sequence[Judgement], experiment: Experiment) -> str:
-    """One line per comparison; a claim without one has one line."""
+    """CSV of COLUMNS with one line per comparison; a claim without one has one line."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
@@ -66,7 +67,7 @@ def _csv_numbers(comparison: CellComparison, experiment: Experiment) -> dict[str
 
 
 def data_title(experiment: Experiment, role: str) -> str:
-    """The data set of a role, as a reader knows it."""
+    """Name of a role's data set, as a reader knows it."""
     data = experiment.data[role]
     return data.title or data.source
 
@@ -75,28 +76,23 @@ def data_title(experiment: Experiment, role: str) -> str:
 
 
 def claims_page(judgements: Sequence[Judgement], experiment: Experiment) -> str:
-    """The page ``claims.md``."""
-    tested = [judgement for judgement in judgements if judgement.comparisons]
-    counted = [judgement for judgement in judgements if not judgement.comparisons and judgement.verdict != "not run"]
-    absent = [judgement for judgement in judgements if judgement.verdict == "not run"]
-    lines = [f"# Experiment {experiment.name}: the paper's claims", ""]
-    lines += [f"**{verdict_counts(judgements)}**, {conditions(experiment)}", "", *_rules()]
-    if tested:
-        lines += ["", "## Measured", "", *_measured_text(tested, experiment)]
-    if counted:
-        lines += ["", "## Counted", ""]
-        lines += [f"- **{j.verdict}**: {j.claim.sentence} ({j.claim.where}) {as_sentence(j.reason)}" for j in counted]
-    if absent:
-        lines += ["", "## Not run", "", "| Claim | In the paper | Why not |", "|---|---|---|"]
-        lines += [f"| {j.claim.sentence} | {j.claim.where} | {as_sentence(j.reason)} |" for j in absent]
-    several = [judgement for judgement in tested if len(judgement.comparisons) > 1]
-    if several:
-        lines += ["", "## Claims of several comparisons", *[line for j in several for line in _details(j)]]
-    return "\n".join(lines) + "\n"
+    """Text of ``claims.md``."""
+    untested = [judgement for judgement in judgements if not judgement.comparisons]
+    return filled(
+        "claims/claims.md.jinja",
+        experiment=experiment,
+        counts=verdict_counts(judgements),
+        conditions=conditions(experiment),
+        tested=[judgement for judgement in judgements if judgement.comparisons],
+        counted=[judgement for judgement in untested if judgement.verdict != "not run"],
+        absent=[judgement for judgement in untested if judgement.verdict == "not run"],
+        **{"level": LEVEL, "power": POWER, "most_seeds": MOST_SEEDS, "most_images": MOST_IMAGES},
+        **{"signed": signed, "over": over, "advice": advice, "as_sentence": as_sentence},
+    )
 
 
 def conditions(experiment: Experiment) -> str:
-    """On what the verdicts were reached."""
+    """Data, epochs and seeds that the verdicts rest on, in words."""
     sets = ", ".join(f"{data_title(experiment, role)} ({role})" for role in experiment.data)
     seeds = ", ".join(f"{len(experiment.seeds.of(name))} for {phase_title(name)}" for name in ("xe", "rl"))
     if experiment.seeds.grid:
@@ -112,66 +108,16 @@ def conditions(experiment: Experiment) -> str:
     return text
 
 
-def _rules() -> list[str]:
-    percent = f"{100 * LEVEL:.0f} %"
-    return [
-        "## How a verdict is reached",
-        "",
-        "A claim is about a method: about other training runs, and about other images, than those that happened "
-        f"to be used. So a difference counts only with a {percent} interval that covers both, and that takes two "
-        "seeds at least.",
-        "",
-        "- **reproduced**: the interval lies on the claim's side of 0. A claim of several comparisons (best of a "
-        "grid) needs it of all of them, after Holm's correction.",
-        "- **contradicted**: the interval of one comparison lies on the other side.",
-        "- **undecided**: everything else, and everything with one seed, however clear the images are: another "
-        "seed might have turned it. The last column says what would decide: with so many seeds (and images) a "
-        f"true difference as large as the measured one is found with a probability of {100 * POWER:.0f} %. *At "
-        "least* stands where no row has two seeds: how much seeds scatter is then unknown. Beyond "
-        f"{MOST_SEEDS:,} seeds or {MOST_IMAGES:,} images no number is given.",
-        "- **not run**: no number to judge by.",
-        "",
-        "Differences are paired: the same images, and seed by seed. Images: the standard error of a bootstrap in "
-        "which corpus METEOR comes from summed counts and CIDEr's document frequencies stay fixed (of a jackknife "
-        "for Dist-n and Voc-u). Seeds: the scatter of a difference from seed to seed, pooled over all rows trained "
-        "up to the same stage, since the two seeds of two rows say next to nothing. How the two errors become one "
-        "interval, and its coverage, stands in `rdt/metrics/statistics.py`.",
-    ]
-
-
-def _measured_text(judgements: Sequence[Judgement], experiment: Experiment) -> list[str]:
-    lines = ["| Claim | In the paper | Paper | Ours | Interval over | Verdict | To decide it |", "|---" * 7 + "|"]
-    for judgement in judgements:
-        closest = judgement.closest
-        against = f" than {closest.than.row}" if len({c.than for c in judgement.comparisons}) > 1 else ""
-        smallest = f" (smallest of {len(judgement.comparisons)})" if len(judgement.comparisons) > 1 else ""
-        ours = f"{_interval_text(closest)}{against}{smallest}"
-        cells = (judgement.claim.sentence, judgement.claim.where, signed(closest.paper), ours)
-        verdict = f"{over(closest, experiment)} | **{judgement.verdict}** | {advice(judgement)}"
-        lines.append(f"| {' | '.join(cells)} | {verdict} |")
-    return lines
-
-
 def over(comparison: CellComparison, experiment: Experiment) -> str:
-    """What the interval of a comparison is about: so many images, and seeds if there are several."""
+    """Number of images, and of seeds if there are several, that the interval of a comparison covers, in words."""
     found, role = comparison.difference, comparison.better.role
     other_data = "" if role == "primary" else f" of {data_title(experiment, role)}"
     seeds = "" if found.seed_scatter is None else f", {found.seeds} seeds"
     return f"{found.images} {_unit(comparison)}{other_data}{seeds}"
 
 
-def _details(judgement: Judgement) -> list[str]:
-    lines = ["", f"**{judgement.claim.sentence}** {judgement.verdict}", ""]
-    lines += ["| Better | Than | Paper | Ours | p, Holm |", "|---|---|---|---|---|"]
-    for comparison in judgement.comparisons:
-        p = "–" if comparison.p is None else f"{comparison.p:.2g}"
-        numbers = f"{signed(comparison.paper)} | {_interval_text(comparison)} | {p}"
-        lines.append(f"| {comparison.better.row} | {comparison.than.row} | {numbers} |")
-    return lines
-
-
 def advice(judgement: Judgement) -> str:
-    """How many seeds and images would decide an undecided claim; empty for a decided one."""
+    """Number of seeds and images that would decide an undecided claim, in words; empty for a decided one."""
     if judgement.verdict != "undecided":
         return ""
     open_ones = [comparison for comparison in judgement.comparisons if not comparison.decided]
@@ -194,17 +140,11 @@ def _unit(comparison: CellComparison) -> str:
     return "pairs" if comparison.better.metric == "twins" else "images"
 
 
-def _interval_text(comparison: CellComparison) -> str:
-    found = comparison.difference
-    ends = "" if found.low is None else f" [{found.low:+.1f}, {found.high:+.1f}]"
-    return f"{signed(found.value)}{ends}"
-
-
 def signed(value: float | None) -> str:
     """A difference with its sign; a dash where there is none."""
     return "–" if value is None else f"{value:+.1f}"
 
 
 def as_sentence(text: str) -> str:
-    """A reason as a sentence."""
+    """``text`` as a sentence, with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

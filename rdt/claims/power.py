@@ -1,4 +1,4 @@
-"""How many seeds and images would decide whether a difference is there."""
+"""Seeds and images that would decide whether a difference is there."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class Needed:
 def needed(
     difference: float, image_error: float, images: int, scatter: float, freedom: int, level: float = LEVEL
 ) -> Needed | None:
-    """What decides a ``difference`` with the errors of a measured one; None if it is too small.
+    """Seeds and images that decide a ``difference`` with the errors of a measured one; None if it is too small.
 
-    ``freedom`` is what ``scatter`` is known with already. A scatter of 0 gives the least that could do. Where
+    ``image_error`` (of the mean over ``images``) and ``scatter`` (from seed to seed, known with ``freedom`` degrees of
+    freedom) are in units of the difference. A scatter of 0 gives the least that could do. Where
     seeds are not enough on these images, images are added until they take half of the room for error.
     """
     distance = abs(difference)

@@ -1,4 +1,4 @@
-"""Digests of the code that a stage uses: the syntax of its module and of all modules it imports."""
+"""Digests of the code that a stage uses: its module and all modules it imports, with their templates."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def code_digest(module: str) -> str:
     """SHA-256 of a module and of every module of ``rdt`` that it imports, directly or not.
 
     Imports inside functions count, also of modules loaded only at run time by name they do not. The
-    syntax tree is hashed, without docstrings: comments, docstrings and formatting change nothing.
+    syntax tree is hashed, without docstrings: comments, docstrings and formatting change nothing. A template belongs
+    to the module that names it.
     """
     lines = "".join(f"{name} {digest}\n" for name, digest in code_modules(module).items())
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -76,7 +77,15 @@ def _parsed(module: str) -> tuple[str, frozenset[str]]:
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     imported = frozenset(name for node in ast.walk(tree) for name in _imported(node, package))
-    return hashlib.sha256(_canonical(tree).encode()).hexdigest(), imported
+    content = _canonical(tree).encode() + b"".join(template.read_bytes() for template in _templates(tree))
+    return hashlib.sha256(content).hexdigest(), imported
+
+
+def _templates(tree: ast.AST) -> list[Path]:
+    """The templates (``rdt.templates``) that strings of a module name."""
+    strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    files = (ROOT / "rdt" / text for text in sorted(strings) if text.endswith(".jinja"))
+    return [file for file in files if file.is_file()]
 
 
 def _source(module: str) -> Path | None:

@@ -32,7 +32,7 @@ class Sweep:
 
     @property
     def best(self) -> Point | None:
-        """Our best setting."""
+        """Setting with our highest difference."""
         return max((point for point in self.points if point.ours is not None), key=lambda p: p.ours, default=None)
 
     @property
@@ -41,7 +41,7 @@ class Sweep:
 
     @property
     def undecided(self) -> int:
-        """Settings whose interval holds the reference."""
+        """Number of settings whose interval holds the reference."""
         bounded = [point for point in self.points if point.low is not None]
         return sum(point.low <= 0 <= point.high for point in bounded)
 

@@ -89,7 +89,7 @@ def shown_images(gallery: Gallery, network: ShownNetwork, count: int = EXAMPLES)
 def example(
     gallery: Gallery, networks: Sequence[ShownNetwork], image: Image, marked: ShownNetwork | None = None
 ) -> Example:
-    """An image with its captions; in that of ``marked`` the words are marked that no other network has."""
+    """An image with its captions; the words of ``marked`` that no other network has are marked."""
     references = tuple(caption.raw for caption in image.captions)
     said = []
     for network in networks:
@@ -106,7 +106,7 @@ def _cider(gallery: Gallery, network: ShownNetwork, image: Image) -> float | Non
 
 
 def novelty(gallery: Gallery, networks: Sequence[ShownNetwork]) -> tuple[Novelty, ...]:
-    """How many words of each network no other one has, over the whole test split."""
+    """Number of words of each network that no other one has, over the whole test split."""
     found = []
     for network in networks:
         new = supported = 0

@@ -39,7 +39,7 @@ class Record:
 
     @property
     def memory(self) -> float:
-        """In MiB, with all of its processes if Snakemake looked."""
+        """Peak memory in MiB, of all processes of the job where Snakemake measured it."""
         return _benchmark_number(self.benchmark.get("max_rss")) or self.manifest["peak_memory_mb"]["self"]
 
 
@@ -133,7 +133,7 @@ def _benchmark(paths: Paths, step: Step) -> Mapping[str, str]:
 
 
 def work(gallery: Gallery, network: ShownNetwork) -> Work:
-    """What one caption takes, counted while the network makes it."""
+    """Work of one caption, counted while the network makes it."""
     plan = gallery.workspace.plan
     run, job = plan.runs[network.id.run], plan.caption_job(*network.id, ROLE, SPLIT)
     model, split = gallery.network(network), gallery.split(network, gallery.images[:1])
@@ -154,7 +154,7 @@ def counted(call: Callable[[], object]) -> int:
 
 
 def machine(plan: Plan, paths: Paths) -> str:
-    """What the trainings ran on, as their manifests say."""
+    """Machines that the trainings ran on, as their manifests say; empty where none is there."""
     manifests = [manifest_path(paths.stage(run, stage)) for run, stage in plan.trainings]
     found = [read_json(path)["hardware"] for path in manifests if path.is_file()]
     kinds = dict.fromkeys(

@@ -29,7 +29,7 @@ class Panel:
 
 
 def panels(plan: Plan, paths: Paths) -> list[Panel]:
-    """Every quantity of the networks of Table V, and of the teacher, first seed; of those of Table II without it."""
+    """Every quantity of the teacher and of the networks of Table V, else of Table II, first seed."""
     table = next((name for name in ("V", "II") if name in plan.experiment.tables), None)
     rows: dict[str, str] = {}
     for cell in plan.cells:

@@ -67,7 +67,7 @@ class PlottedLine:
 
 
 def sweep_figure(points: Sequence[Point], x_label: str, y_label: str, name: str) -> str:
-    """The paper's curve and ours along one setting, as differences to the reference, which is at 0."""
+    """SVG of the paper's curve and ours along one setting, as differences to the reference, which is at 0."""
     with _drawn(name) as (figure, axes):
         places = range(len(points))
         axes.axhline(0, color=MUTED, linewidth=0.8)
@@ -95,7 +95,7 @@ def sweep_figure(points: Sequence[Point], x_label: str, y_label: str, name: str)
 
 
 def curves_figure(lines: Sequence[PlottedLine], y_label: str, name: str) -> str:
-    """Curves over epochs."""
+    """SVG of curves over epochs."""
     with _drawn(name) as (figure, axes):
         for line in lines:
             at = line.series % len(SERIES)
@@ -110,7 +110,7 @@ def curves_figure(lines: Sequence[PlottedLine], y_label: str, name: str) -> str:
 
 
 def bits_figure(bits: Sequence[Sequence[float]], words: Sequence[str], name: str) -> str:
-    """How sure a network is of each word at each step: mean size of its bits, (steps, positions), from 0 to 1."""
+    """SVG of how sure a network is of each word at each step: mean size of ``bits`` (steps, words), from 0 to 1."""
     with _drawn(name) as (figure, axes):
         axes.grid(False)
         for at in range(len(words)):
@@ -133,7 +133,7 @@ def _drawn(name: str) -> Iterator[tuple[Figure, Axes]]:
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Over the plot, where it covers nothing."""
+    """Draw the legend over the plot, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
     columns = 2 if max(map(len, labels), default=0) > 16 else 3
     if handles:

@@ -45,7 +45,7 @@ class Cast:
 
     @property
     def networks(self) -> tuple[ShownNetwork, ...]:
-        """In the order of the paper's Fig. 5."""
+        """Networks in the order of the paper's Fig. 5."""
         return tuple(network for network in (self.teacher, self.base, self.rdt) if network is not None)
 
 
@@ -79,7 +79,7 @@ class Gallery:
         self._inputs, self._whole = cache(self._open), cache(lambda length: self._inputs(length).split(SPLIT))
 
     def photo(self, image: Image) -> Picture.Image | None:
-        """The image itself; None where only its features are at hand."""
+        """Photograph of an image; None where only its features are at hand."""
         file = self._dataset.file(image)
         return open_image(file) if file.is_file() else None
 
@@ -95,7 +95,7 @@ class Gallery:
         return load_network(self.workspace, self.inputs(network), network.id)
 
     def inputs(self, network: ShownNetwork) -> Inputs:
-        """What a network reads."""
+        """Inputs of a network, opened once."""
         return self._inputs(self.workspace.plan.runs[network.id.run].method.length)
 
     def _open(self, length: int) -> Inputs:

@@ -1,4 +1,4 @@
-"""What an experiment would cost, counted in multiply-adds from its sizes; nothing here is measured.
+"""Cost of an experiment, counted in multiply-adds from its sizes; nothing here is measured.
 
 A multiply-add of a matrix product counts, element-wise work does not; a backward pass counts as two forward
 passes. GPU hours follow from a rate that is assumed (``RATE``).
@@ -37,7 +37,7 @@ class CostLine:
 
     @property
     def gpu_hours(self) -> float:
-        """At the assumed rate."""
+        """GPU hours at the assumed rate."""
         return self.multiply_adds / RATE / 3600
 
 
@@ -56,7 +56,7 @@ _PHASES = {"xe": "cross-entropy", "rl": "self-critical"}
 
 
 def training_kind(run: Run, stage: str) -> str:
-    """What the training of a stage is counted among."""
+    """Kind of job that the training of a stage is counted among."""
     return f"train a {run.kind}, {_PHASES[stage[:2]]}"
 
 
@@ -80,7 +80,7 @@ def _training(plan: Plan, run: Run, stage: str, sizes: RoleSizes) -> float:
 
 
 def _captioning(plan: Plan, job: CaptionJob, sizes: Mapping[Role, RoleSizes]) -> float:
-    """One caption job; its words are those of the role that the network was trained on."""
+    """One caption job; its words are known from the role that the network was trained on."""
     run = plan.runs[job.run]
     network = NetworkWork(plan.experiment.model, run.method, sizes[run.role], cascade=job.stage.endswith("2"))
     if run.kind == "teacher":
@@ -101,7 +101,7 @@ class NetworkWork:
 
     @property
     def tokens(self) -> int:
-        """Visual tokens, N."""
+        """Number of visual tokens, N."""
         return GRID_CELLS + int(self.method.cls)
 
     @property
@@ -109,14 +109,14 @@ class NetworkWork:
         return (self.sizes.words - 1).bit_length()
 
     def encode(self) -> float:
-        """An image, once for all its captions: visual encoder, keys and values of the decoder."""
+        """Multiply-adds of an image, once for all its captions: visual encoder, keys and values of the decoder."""
         return self._visual(ranked=True) + self._visual_keys(self.model.sentence_layers)
 
     def encode_teacher(self) -> float:
         return self._visual(ranked=False) + self._visual_keys(self.model.semantic_layers + self.model.sentence_layers)
 
     def denoise(self) -> float:
-        """One caption, one step: Semantic Transformer, Sentence Decoder, head, expected bits."""
+        """Multiply-adds of one step of one caption: Semantic Transformer, Sentence Decoder, head, expected bits."""
         n, dim, layers = self.method.length, self.model.dim, self.model.semantic_layers
         channels = (3 if self.cascade else 2) * self.bits
         both = 2 * n  # the noisy sentence and the retrieved one
@@ -125,7 +125,7 @@ class NetworkWork:
         return n * channels * dim + semantic + self.model.sentence_layers * self._sentence_block() + out
 
     def decode(self) -> float:
-        """One caption of the teacher, all its words."""
+        """Multiply-adds of one caption of the teacher, all its words."""
         layers = self.model.semantic_layers + self.model.sentence_layers
         return layers * self._sentence_block() + self.method.length * self.model.dim * self.sizes.words
 

@@ -10,7 +10,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 from PIL import Image as Picture
 
@@ -29,13 +28,15 @@ from rdt.report.differences import DifferenceRow, difference_rows, own_settings
 from rdt.report.figures import bits_figure, curves_figure, sweep_figure
 from rdt.report.gallery import Cast, Gallery, cast
 from rdt.report.heatmaps import Map, heatmaps, page_size
-from rdt.report.tables import blocks, why_empty_cells
+from rdt.report.tables import shown_blocks
 from rdt.scoring.measurements import Measurements
+from rdt.tables.blocks import why_empty_cells
 from rdt.tables.build import build_tables
 from rdt.tables.notes import budget_note
 from rdt.tables.page import headline
 from rdt.tables.table import Table
 from rdt.tables.write import read_baselines
+from rdt.templates import filled
 from rdt.workspace import Workspace
 
 FOLDER = Path(__file__).parent
@@ -117,9 +118,6 @@ class Report:
     def tables(self) -> list[Table]:
         return build_tables(self._plan, load_tables(), self._measurements)
 
-    blocks = staticmethod(blocks)
-    why_empty_cells = staticmethod(why_empty_cells)
-
     def links(self, value: Any) -> list[runs.Link]:
         return runs.links(self._paths, value)
 
@@ -147,7 +145,7 @@ class Report:
         return f"Curve of Table {sweep.table}: CIDEr over {TITLES[sweep.key]}, the paper's and ours"
 
     def sweep_caption(self, sweep: Sweep) -> str:
-        """What one sees: where either curve has its highest point, and what the intervals say."""
+        """Highest point of either curve, and how many intervals hold 0."""
         bounded = sum(point.low is not None for point in sweep.points)
         best = f"Highest: {sweep.best.label} here, {sweep.paper_best.label} in the paper."
         interval = f"{sweep.undecided} of {bounded} intervals hold 0." if bounded else ""
@@ -219,7 +217,7 @@ class Report:
 
     @property
     def config(self) -> str:
-        """What the command line adds for an experiment that is not the default one."""
+        """Option that the command line needs for an experiment that is not the default one."""
         return "" if self.experiment.name == "scenes" else f" --config experiment={self.experiment.name}"
 
     @property
@@ -248,7 +246,7 @@ class Report:
         ]
 
     def curve_ends(self, panel: Panel) -> str:
-        """The last value of each line."""
+        """Last value of each line, in words."""
         return ", ".join(f"{line.name} ends at {line.y[-1]:.3g}" for line in panel.lines) + "."
 
     @property
@@ -282,22 +280,14 @@ def _panel_name(panel: Panel) -> str:
 
 
 def report_page(workspace: Workspace) -> str:
-    """The whole page of an experiment whose tables and claims are there."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {
-        "data_uri": data_uri,
-        "duration": duration,
-        "scientific": scientific,
-        "signed": signed,
-        "ticks": ticks,
-    }
-    return environment.get_template("page.html").render(report=Report(workspace))
+    """HTML of the whole page of an experiment whose tables and claims are there."""
+    functions = (data_uri, duration, scientific, shown_blocks, signed, ticks, why_empty_cells)
+    shown = {function.__name__: function for function in functions}
+    return filled("report/page.html", report=Report(workspace), **shown)
 
 
 def data_uri(picture: Picture.Image) -> str:
-    """A picture inside the page, as WebP."""
+    """URI that holds a picture itself, as WebP."""
     content = io.BytesIO()
     picture.save(content, format="WEBP", quality=85, method=4)
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
@@ -320,6 +310,6 @@ def scientific(number: float | None) -> str:
 
 
 def ticks(text: str) -> Markup:
-    """A sentence with what stands between backticks as code."""
+    """HTML of a sentence, with what stands between backticks as code."""
     parts = escape(text).split("`")
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))

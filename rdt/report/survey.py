@@ -1,6 +1,6 @@
 """What the captions of a data set say of the method: words, n-grams, and q of the ranking loss (section III-D).
 
-The qualities q* are those of the training itself, on the batches that its first epoch draws. Since q* depends on
+The qualities q* are the ones of the training itself, on the batches that its first epoch draws. Since q* depends on
 the numbering of the words, it is looked at under the vocabulary's own order and under random ones.
 """
 
@@ -40,7 +40,7 @@ class Captions:
 
     @classmethod
     def of(cls, images: Sequence[Image], vocabulary: Vocabulary, length: int) -> Captions:
-        """Those of ``images`` under a vocabulary."""
+        """Captions of ``images`` as ids of a vocabulary, padded to ``length``."""
         rows = [token_row(vocabulary.encode(c.tokens), length) for image in images for c in image.captions]
         counts = [len(image.captions) for image in images]
         first = np.cumsum([0, *counts[:-1]])
@@ -48,7 +48,7 @@ class Captions:
 
     @property
     def counts(self) -> np.ndarray:
-        """Captions of each image (n,)."""
+        """Number of captions of each image (n,)."""
         return np.diff(self.first, append=len(self.rows))
 
 
@@ -56,7 +56,7 @@ class Captions:
 
 
 def words_by_count(images: Iterable[Image], thresholds: Sequence[int]) -> dict[int, int]:
-    """How many different words occur at least so many times."""
+    """Number of different words that occur at least as often as each threshold says."""
     counts = Counter(token for image in images for caption in image.captions for token in caption.tokens)
     return {least: sum(count >= least for count in counts.values()) for least in thresholds}
 
@@ -185,7 +185,7 @@ def _in_batches(q: np.ndarray, reference: np.ndarray, batches: Batches) -> Itera
 def pair_figures(
     q_star: torch.Tensor, reference: torch.Tensor, t: torch.Tensor, nearly: torch.Tensor, method: Method
 ) -> dict[str, float]:
-    """The figures of :class:`QualityRow` about the pairs of one batch, all (n,)."""
+    """Figures of :class:`QualityRow` about the pairs of one batch; all tensors are (n,)."""
     in_time, in_quality = close_pairs(q_star, t, method.delta_tim, method.delta_sen)
     sign, other = ((q[:, None] - q[None, :]).sign() for q in (q_star, reference))
     ordered = (sign != 0) & (other != 0)

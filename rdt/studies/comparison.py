@@ -40,7 +40,7 @@ class SettingComparison:
     spice: str  # which SPICE it is
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Document to be written as JSON."""
         scores = {name: {key: asdict(value) for key, value in part.items()} for name, part in self.scores.items()}
         return {
             "settings": {name: dict(values) for name, values in self.settings.items()},

@@ -64,7 +64,7 @@ def _trial_record(workspace: StudyWorkspace, trial: FrozenTrial, best: bool) -> 
 
 
 def best_text(workspace: StudyWorkspace, best: FrozenTrial, path: Path) -> str:
-    """The text of an experiment file: that of the study, with the best values over its own."""
+    """Text of an experiment file: the study's experiment, with the best values over its own."""
     reached = ", ".join(f"{name} {value:.2f}" for name, value in objective_values(workspace, best).items())
     content = {
         "name": f"{workspace.experiment.name}-{workspace.study.name}",

@@ -15,14 +15,14 @@ from rdt.tracking.spool import key
 from rdt.workspace import Workspace
 
 STAGE: Stage = "xe"  # as in Tables VI and VIII: the cross-entropy stage of one network
-PARENT = "study"  # in the place of a stage in the key of the MLflow run that its networks' runs are nested under
+PARENT = "study"  # name of the study's MLflow run, under which the runs of its networks are nested
 
 
 @dataclass(frozen=True)
 class StudyNetwork(Workspace):
     """A workspace with one network to plan for and, if there are ``jobs``, what that captions.
 
-    ``label`` is what MLflow calls it (``trial 7``, ``best, seed 1``), and ``values`` those of the parameters.
+    ``label`` is what MLflow calls it (``trial 7``, ``best, seed 1``); ``values`` are of the parameters.
     """
 
     study: str
@@ -38,6 +38,6 @@ class StudyNetwork(Workspace):
         return Plan(self.experiment, runs, trainings, self.jobs, cells=(), server=(), one_step=())
 
     def places(self, run: Run, stage: Stage) -> tuple[Place, ...]:
-        """Under the study, with the parameters as tags."""
+        """Place in MLflow: under the study, with the parameters as tags."""
         tags = {name: f"{value:.4g}" for name, value in self.values.items()}
         return (Place(STUDIES, self.label, tags | {"study": self.study}, parent=key(self.study, PARENT)),)

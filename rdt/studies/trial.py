@@ -19,7 +19,7 @@ from rdt.training.network import Training, train
 def run_trial(workspace: StudyWorkspace, opened: optuna.Study, trial: Trial) -> str:
     """Train the network of ``trial`` and tell its end to the study, ``opened``; returns a line about it.
 
-    Its folder is that of the first attempt: what a killed worker left there is taken up.
+    It has the folder of its first attempt: what a killed worker left there is taken up.
     """
     study, number = workspace.study, first_attempt(trial)
     alone = workspace.network(trial.params, study.seed, f"trial {number}", f"trials/{number:04d}")

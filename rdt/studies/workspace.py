@@ -81,7 +81,7 @@ class StudyWorkspace(Workspace):
 
     @cached_property
     def inputs(self) -> Inputs:
-        """The same, opened once."""
+        """Opened inputs of the trials, read once."""
         from rdt.features.inputs import open_inputs  # and torch, which a worker of a finished study does without
 
         role = self._paper.network.role

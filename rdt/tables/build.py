@@ -56,7 +56,7 @@ def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], measuremen
 
 
 def fill(cell: Cell, paper: str, measurements: Measurements) -> Value:
-    """The value of one cell: quoted, measured, or not run with its reason."""
+    """Value of one cell: quoted, measured, or not run with its reason; ``paper`` is "" where it prints none."""
     if not cell.measured:
         return Value(cell, paper, "published" if paper else "")
     reason = measurements.reason(cell)
@@ -68,7 +68,7 @@ def fill(cell: Cell, paper: str, measurements: Measurements) -> Value:
 
 
 def compare_rows(values: Sequence[Value], reference: str, measurements: Measurements) -> tuple[Value, ...]:
-    """The values of a table with their comparisons against its reference row, corrected for their number."""
+    """Values of a table with their comparisons against the row ``reference``; p is corrected for their number."""
     references = {value.cell.column: value.cell for value in values if value.cell.row == reference and value.run}
     pairs = {
         at: (value.cell, references[value.cell.column])

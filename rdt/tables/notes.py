@@ -16,17 +16,14 @@ SPICE_DP_NOTE = (
 )
 
 
-# Notes
-
-
 def metric_note(values: Sequence[Value]) -> str:
-    """What the metrics of a table are called in full."""
+    """Full names of the metrics of a table."""
     used = dict.fromkeys(RECORD[value.cell.metric].legend for value in values)
     return f"{', '.join(used)}; all times 100."
 
 
 def data_note(experiment: Experiment, values: Sequence[Value]) -> str:
-    """What ours was measured on, and how that compares with the paper's."""
+    """Data sets that ours was measured on, and how they compare with the paper's."""
     roles = [role for role in dict.fromkeys(value.cell.role for value in values) if role in experiment.data]
     sets = ", ".join(f"{experiment.data[role].title or experiment.data[role].source} ({role})" for role in roles)
     if any(experiment.data[role].source == "scenes" for role in roles):
@@ -45,7 +42,7 @@ def cascade_note(experiment: Experiment, cascades: str) -> tuple[str, ...]:
 
 
 def budget_note(experiment: Experiment, grid: bool) -> tuple[str, ...]:
-    """A note where the rows of a table trained for another time than those of other tables."""
+    """A note where the rows of a table trained for another time than the rows of other tables."""
     own, others = experiment.training.grid_xe_epochs, experiment.training.xe_epochs
     if not grid or own == others:
         return ()
@@ -71,7 +68,7 @@ def diversity_notes(values: Sequence[Value], measurements: Measurements) -> list
 
 
 def diversity_scopes(drawn: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
-    """The diversity of one row in words, from its documents, one per seed."""
+    """Diversity of one row in words, in per cent; ``drawn`` has a document per seed: scope, name, value."""
 
     def mean(scope: str, name: str) -> float:
         return sum(document[scope][name] for document in drawn) / len(drawn)
@@ -84,7 +81,7 @@ def diversity_scopes(drawn: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
 
 
 def interval_note(values: Sequence[Value]) -> str:
-    """What the numbers are means of, and what the intervals of the CSV are about."""
+    """Number of seeds behind the means, and what the intervals of the CSV are about."""
     seeds = sorted({value.estimate.seeds for value in values if value.estimate})
     single = (
         "95 % bootstrap intervals over the test images in the CSV, which say nothing about other seeds: with one "
@@ -99,7 +96,7 @@ def interval_note(values: Sequence[Value]) -> str:
 
 
 def test_note(name: str, values: Sequence[Value]) -> tuple[str, ...]:
-    """What the asterisks mean."""
+    """Meaning of the asterisks; none where nothing was tested."""
     tests = [value.comparison for value in values if value.comparison and value.comparison.p is not None]
     if not tests:
         return ()

@@ -27,6 +27,7 @@ class RowComparison:
 
     @property
     def significant(self) -> bool:
+        """Whether the corrected test rejects that the rows are alike; False where there is no test."""
         return self.p_holm is not None and self.p_holm < SIGNIFICANT
 
 
@@ -48,12 +49,18 @@ class Value:
 
     @property
     def ours(self) -> float | None:
-        """Our mean over seeds."""
+        """Mean over seeds, in the units of the paper; None where nothing was measured."""
         return None if self.estimate is None else self.estimate.value
 
     @property
     def difference(self) -> float | None:
+        """Ours minus the paper's; None where either is missing."""
         return None if self.ours is None or not self.paper else self.ours - float(self.paper)
+
+    @property
+    def significant(self) -> bool:
+        """Whether its row differs from the reference row by the test of its table."""
+        return self.comparison is not None and self.comparison.significant
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,6 @@ class Table:
 
     @property
     def rows(self) -> list[tuple[str, str, bool, dict[str, Value]]]:
-        """(group, row, measured, value by column) in order."""
+        """Rows as (group, row, measured, value by column), in the paper's order."""
         rows = groupby(self.values, key=lambda value: (value.cell.group, value.cell.row, value.cell.measured))
         return [(*key, {value.cell.column: value for value in values}) for key, values in rows]

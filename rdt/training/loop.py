@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
+from tqdm import tqdm
 
 from rdt.draws import epoch_order, torch_seed
 from rdt.errors import UserError
@@ -123,38 +124,45 @@ def fit(
     ``identity`` says what the checkpoint belongs to: what is ``REFUSED`` where it differs, with a UserError, and
     other inputs and the code, with which training starts anew.
     """
-    state = _State(model, budget)
-    state.restore(checkpoint, identity)
-    saved = time.monotonic()
-    progress = _Progress(budget)
+    state = _State(model, budget, checkpoint, identity)
     made = batches(task.batch, budget.places(state.epoch, state.step_in_epoch), budget.workers, state.device)
-    for epoch in range(state.epoch, budget.epochs):
-        model.train()
-        started = time.monotonic()
-        first = state.step_in_epoch
-        curve = Curve(budget.epochs * budget.steps_per_epoch, budget.images_per_step, state.sums, first)
-        for step in range(first, budget.steps_per_epoch):
-            state.update(task, next(made), epoch, step)
-            progress.show(epoch, step, state.sums["total"] / state.counted)
-            point = curve.point(state.sums, state.step_in_epoch)
-            if point and parallel.leads():
-                trace(point | {"step/learning_rate": budget.learning_rate(state.global_step)}, state.global_step)
-            if parallel.leads() and time.monotonic() - saved > budget.checkpoint_seconds:
-                state.save(checkpoint, identity)
-                saved = time.monotonic()
-        rate = (budget.steps_per_epoch - first) * budget.images_per_step / (time.monotonic() - started)
-        record = state.end_epoch(rate)
-        if parallel.leads():
-            if (epoch + 1) % budget.evaluate_every == 0 or epoch + 1 == budget.epochs:
-                record |= state.evaluate(task, epoch)
-            state.history.append(record)
-            log({name: value for name, value in record.items() if name != "epoch"}, state.global_step)
-            state.save(checkpoint, identity)
-            saved = time.monotonic()
-        if epoch + 1 < budget.epochs and parallel.decided(lambda: stop(state.history), state.device):
-            break
-    progress.close()
+    with _progress(budget, state.global_step) as progress:
+        for epoch in range(state.epoch, budget.epochs):
+            progress.set_description(f"epoch {epoch + 1} of {budget.epochs}", refresh=False)
+            rate = _train_epoch(state, task, made, trace, progress)
+            record = state.end_epoch(rate)
+            if parallel.leads():
+                if (epoch + 1) % budget.evaluate_every == 0 or epoch + 1 == budget.epochs:
+                    record |= state.evaluate(task, epoch)
+                state.history.append(record)
+                log({name: value for name, value in record.items() if name != "epoch"}, state.global_step)
+                state.save()
+            if epoch + 1 < budget.epochs and parallel.decided(lambda: stop(state.history), state.device):
+                break
     return Outcome(state.best_ema, state.best_raw, state.best_epoch, state.best_score, state.history)
+
+
+def _train_epoch(state: _State, task: Task, made: Iterator[Any], trace: Log, progress: tqdm) -> float:
+    """Take the steps that are left of an epoch, on the batches of ``made``; returns images a second."""
+    budget, first, started = state.budget, state.step_in_epoch, time.monotonic()
+    state.model.train()
+    curve = Curve(budget.epochs * budget.steps_per_epoch, budget.images_per_step, state.sums, first)
+    for step in range(first, budget.steps_per_epoch):
+        state.update(task, next(made), state.epoch, step)
+        progress.set_postfix_str(f"loss {state.sums['total'] / state.counted:.3f}", refresh=False)
+        progress.update()
+        point = curve.point(state.sums, state.step_in_epoch)
+        if point and parallel.leads():
+            trace(point | {"step/learning_rate": budget.learning_rate(state.global_step)}, state.global_step)
+        if parallel.leads() and time.monotonic() - state.saved > budget.checkpoint_seconds:
+            state.save()
+    return (budget.steps_per_epoch - first) * budget.images_per_step / (time.monotonic() - started)
+
+
+def _progress(budget: Budget, done: int) -> tqdm:
+    """Steps, loss, rate and time left on the terminal of the first process; nothing elsewhere."""
+    total = budget.epochs * budget.steps_per_epoch
+    return tqdm(total=total, initial=done, unit=" steps", mininterval=1, disable=None if parallel.leads() else True)
 
 
 @dataclass(frozen=True)
@@ -197,10 +205,10 @@ class Adam:
 
 
 class _State:
-    """Everything that a checkpoint holds."""
+    """Everything that a checkpoint holds; starts from the one at ``path`` if there is one of this identity."""
 
-    def __init__(self, model: nn.Module, budget: Budget) -> None:
-        self.model, self.budget = model, budget
+    def __init__(self, model: nn.Module, budget: Budget, path: Path, identity: Mapping[str, str]) -> None:
+        self.model, self.budget, self.path, self.identity = model, budget, path, identity
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.ema = [p.detach().clone() for p in self.parameters]
@@ -212,6 +220,8 @@ class _State:
         self.best_score, self.best_epoch = -1.0, -1
         self.best_ema: dict[str, Tensor] = {}
         self.best_raw: dict[str, Tensor] = {}
+        self._restore()
+        self.saved = time.monotonic()
 
     @property
     def global_step(self) -> int:
@@ -270,10 +280,10 @@ class _State:
             self.best_raw = _copy(self.model)
         return {f"val/{name}": value for name, value in metrics.items()}
 
-    def save(self, path: Path, identity: Mapping[str, str]) -> None:
+    def save(self) -> None:
         """Write a checkpoint, atomically."""
         content = {
-            "identity": dict(identity),
+            "identity": dict(self.identity),
             "model": self.model.state_dict(),
             "ema": self.ema,
             "optimizer": vars(self.adam),
@@ -282,13 +292,13 @@ class _State:
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        atomic_write_bytes(path, buffer.getbuffer())
+        atomic_write_bytes(self.path, buffer.getbuffer())
+        self.saved = time.monotonic()
 
-    def restore(self, path: Path, identity: Mapping[str, str]) -> None:
-        """Continue from ``path`` if it exists and is of the same code and inputs."""
-        for leftover in path.parent.glob(".*.partial"):  # of a training that was killed while it wrote
+    def _restore(self) -> None:
+        for leftover in self.path.parent.glob(".*.partial"):  # of a training that was killed while it wrote
             leftover.unlink(missing_ok=True)
-        content = read_checkpoint(path, identity)
+        content = read_checkpoint(self.path, self.identity)
         if content is None:
             return
         self.model.load_state_dict(content["model"])
@@ -327,31 +337,3 @@ def read_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] |
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-class _Progress:
-    """Epoch, step, loss, rate and time left on a terminal; nothing elsewhere."""
-
-    def __init__(self, budget: Budget) -> None:
-        self.total = budget.epochs * budget.steps_per_epoch
-        self.per_epoch = budget.steps_per_epoch
-        self.images_per_step = budget.images_per_step
-        self.visible = sys.stderr.isatty() and parallel.leads()
-        self.shown = self.started = time.monotonic()
-        self.done_before: int | None = None
-
-    def show(self, epoch: int, step: int, loss: float) -> None:
-        now, done = time.monotonic(), epoch * self.per_epoch + step + 1
-        if self.done_before is None:
-            self.done_before = done - 1
-        if not self.visible or now - self.shown < 1:
-            return
-        self.shown = now
-        rate = (done - self.done_before) / (now - self.started)
-        left = (self.total - done) / rate
-        text = f"epoch {epoch + 1}, step {step + 1}/{self.per_epoch}, loss {loss:.3f}"
-        print(f"\r{text}, {rate * self.images_per_step:.0f} images/s, {left:.0f} s left ", end="", file=sys.stderr)
-
-    def close(self) -> None:
-        if self.visible:
-            print(file=sys.stderr)

@@ -148,7 +148,14 @@ def test_what_is_in_it(crate, finished):
     _, planned, _ = tiny.opened(finished)
     names = set(crate.namelist())
     run = tiny.run_id(planned, "rdt")
-    expected = ["Snakefile", "workflow/rules/captions.smk", "rdt/cli.py", "experiments/method/paper.yaml", suite.FILE]
+    expected = [
+        "Snakefile",
+        "workflow/rules/captions.smk",
+        "rdt/cli.py",
+        "rdt/tables/table.tex.jinja",
+        "experiments/method/paper.yaml",
+        suite.FILE,
+    ]
     expected += ["reports/published/table_II.csv", "reports/claims.yaml", "environment.yml"]
     expected += [f"reports/tiny/{name}" for name in ("README.md", "claims.md", "tables/table_VII.tex")]
     expected += [f"results/tiny/runs/{run}/xe/{name}" for name in ("config.json", "curves.csv", "manifest.json")]

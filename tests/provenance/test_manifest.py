@@ -72,6 +72,18 @@ def test_code_digest_ignores_comments_docstrings_and_formatting(package):
     assert package("alpha.py", same.replace("(x+1)", "None")) != package("alpha.py", same.replace("(x+1)", ""))
 
 
+def test_an_edit_of_a_template_counts_as_one_of_the_module_that_names_it(package, tmp_path):
+    (tmp_path / "rdt/pack/page.md.jinja").write_text("{{ words }}")
+    (tmp_path / "rdt/pack/other.md.jinja").write_text("")
+    without = package("gamma.py", 'def g():\n    return "pack/none.md.jinja"\n')
+    before = package("gamma.py", 'def g():\n    return "pack/page.md.jinja"\n')
+    modules = code.code_modules("rdt.alpha")
+    assert package("pack/other.md.jinja", "Other.") == before != without
+    assert package("pack/page.md.jinja", "{{ words }}.") != before
+    after = code.code_modules("rdt.alpha")
+    assert [name for name in after if after[name] != modules[name]] == ["rdt.gamma"]
+
+
 def test_code_modules_are_those_of_the_digest(package):
     package()
     modules = code.code_modules("rdt.alpha")

@@ -30,8 +30,9 @@ from rdt.report.figures import PlottedLine, Point, bits_figure, curves_figure, s
 from rdt.report.gallery import CIDER, ShownNetwork, cast
 from rdt.report.page import data_uri, duration, scientific, ticks
 from rdt.report.runs import links
-from rdt.report.tables import blocks, why_empty_cells
+from rdt.report.tables import shown_blocks
 from rdt.scoring.measurements import Difference
+from rdt.tables.blocks import blocks, why_empty_cells
 from rdt.tables.table import RowComparison, Table, Value
 from tests.support import browser, tiny
 from tests.support.finished import FILE, python
@@ -153,9 +154,15 @@ def test_a_wide_table_is_cut_at_its_parts_and_a_narrow_one_is_not():
     assert [(block.title, len(block.columns)) for block in blocks(wide)] == [("A", 5), ("B", 5)]
     narrow = Table("II", "", (), (("A", tuple(columns[:2])), ("B", tuple(columns[5:7]))), values)
     assert [block.columns for block in blocks(narrow)] == [("A 1", "A 2", "B 1", "B 2")]
-    assert why_empty_cells(wide) == [] and why_empty_cells(Table("II", "", (), (), (value("r", "C", "", None),))) == [
-        "not run: x"
-    ]
+    assert why_empty_cells(wide.values) == [] and why_empty_cells([value("r", "C", "", None)]) == ["not run: x"]
+
+
+def test_a_row_with_nothing_in_a_block_is_not_shown_there():
+    """A quoted row that the paper has no number of is empty."""
+    empty = replace(value("quoted", "C", "", None), status="")
+    table = Table("II", "", (), (("", ("C",)),), (empty, value("row", "C", "1", 2.0)))
+    assert [[row for _, row, _, _ in block.rows] for block in blocks(table)] == [["quoted", "row"]]
+    assert [[row for _, row, _, _ in block.rows] for block in shown_blocks(table)] == [["row"]]
 
 
 def test_a_cell_of_several_seeds_leads_to_each_of_its_runs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -346,6 +347,17 @@ def test_training_ends_where_it_is_told_to_but_not_after_the_last_epoch(tmp_path
         outcome = fit(Line(), task, budget(epochs=epochs), place, IDENTITY, lambda record, step: None, stop)
         assert len(outcome.history) == ran and outcome.best_epoch == ran - 1
     assert seen == [[0], [0, 1], [0]]
+
+
+def test_progress_is_for_a_terminal_alone(tmp_path, monkeypatch):
+    """Two epochs of two steps."""
+    for name, terminal in (("terminal", True), ("log", False)):
+        told = io.StringIO()
+        told.isatty = lambda terminal=terminal: terminal
+        monkeypatch.setattr(sys, "stderr", told)
+        run_line(tmp_path / name, Slope(), epochs=2)
+        last = told.getvalue().rpartition("\r")[2]
+        assert ("epoch 2 of 2: 100%" in last and "4/4" in last and "loss" in last) if terminal else last == ""
 
 
 def test_records_are_means_over_the_steps(tmp_path):

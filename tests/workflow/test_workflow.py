@@ -249,7 +249,8 @@ def test_an_edit_of_the_trainer_trains_again(finished, name, unneeded):
 @pytest.mark.parametrize(
     ("name", "old", "new", "again"),
     [
-        ("rdt/tables/formats.py", "WIDE = 9", "WIDE = 8", ["tables"]),
+        ("rdt/tables/blocks.py", "WIDE = 9", "WIDE = 8", ["tables"]),
+        ("rdt/tables/table.md.jinja", "Measured rows:", "Measured:", ["tables"]),
         ("rdt/claims/page.py", "VERDICTS = (", "EDITED = True\nVERDICTS = (", ["claims"]),
         ("reports/claims.yaml", "at_most: 1.5", "at_most: 1.6", ["claims"]),
         ("rdt/training/loop.py", "import torch\n", "import torch  # a comment\n", []),
