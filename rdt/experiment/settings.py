@@ -11,8 +11,14 @@ experiment files (:mod:`rdt.experiment.file`) and the JSON schema are derived fr
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
+
+Item = TypeVar("Item", bound=Hashable)
 
 Role = Literal["primary", "secondary", "novel"]
 Phase = Literal["xe", "rl"]
@@ -35,6 +41,21 @@ class Range:
         below = value < self.most if self.open_right else value <= self.most
         return above and below and math.isfinite(value)
 
+    def check(self, value: float) -> float:
+        """``value``; a ValueError says what was expected of one outside."""
+        if value not in self:
+            raise ValueError(f"a number {self}")
+        return value
+
+    def __get_pydantic_core_schema__(self, kind: Any, inner: Any) -> CoreSchema:
+        return no_info_after_validator_function(self.check, inner(kind))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, inner: Any) -> dict[str, Any]:
+        bounds = {"exclusiveMinimum" if self.open_left else "minimum": self.least}
+        if self.most != math.inf:
+            bounds["exclusiveMaximum" if self.open_right else "maximum"] = self.most
+        return inner(schema) | bounds
+
     def __str__(self) -> str:
         if self.most == math.inf:
             return f"{'above' if self.open_left else 'at least'} {self.least:g}"
@@ -43,12 +64,24 @@ class Range:
 
 Count = Annotated[int, Range(1)]
 CountOrZero = Annotated[int, Range(0)]
+OneOrTwo = Annotated[int, Range(1, 2)]
 Positive = Annotated[float, Range(0, open_left=True)]
 NotNegative = Annotated[float, Range(0)]
 Probability = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, open_left=True)]
 Fraction = Annotated[float, Range(0, 1, open_right=True)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
+
+
+def _each_once(values: tuple[Item, ...]) -> tuple[Item, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("each value once")
+    return values
+
+
+Listed = Annotated[
+    tuple[Item, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
+]
 
 
 @dataclass(frozen=True)
@@ -64,7 +97,7 @@ class Method:
     t_max: Share  # t' ~ U(0, t_max) in training
     self_condition: Probability  # probability of the self-conditioning pass, per batch
     sample_noise: bool  # add mu * eps in Alg. 1
-    supervise_padding: bool  # L_XE and L_bit over all L positions, not only up to the first end token
+    supervise_padding: bool  # L_XE and L_bit over all L positions, not only to the first end token
     oov: Literal["clamp", "nearest"]  # what a bit code outside the vocabulary decodes to
     # Ranking visual encoder
     cls: bool  # the global vector is the first visual token
@@ -82,7 +115,7 @@ class Method:
     delta_tim: Probability  # Eq. 27, a fraction of T
     delta_sen: Annotated[float, Range(0, 2)]  # Eq. 28; q lies in [-1, 1], so 2 keeps every pair
     margin: bool  # hinge of Eq. 24 at |q_i* - q_j*| (True) or at 0
-    average: Literal["all_pairs", "active_pairs"]  # 1/n^2 of Eq. 26, or over the pairs that both masks keep
+    average: Literal["all_pairs", "active_pairs"]  # 1/n^2 of Eq. 26, or of the pairs in both masks
     quality: Literal["mean_bits", "top5_words"]  # q of a predicted caption
     rank_in_cascade: bool  # L_rank also in the second cascade
     # Retrieved sentences
@@ -148,7 +181,7 @@ class ModelSettings:
 class TrainingSettings:
     """The budget of one training run."""
 
-    xe_epochs: Count
+    xe_epochs: Count  # a run has these or those of the grids: Run.xe_epochs
     grid_xe_epochs: Count  # the same for the rows of the grids, Tables VI and VIII
     rl_epochs: CountOrZero
     teacher_xe_epochs: Count
@@ -162,8 +195,8 @@ class TrainingSettings:
     evaluate_every: Count  # epochs between two evaluations on val
     evaluate_steps: Count  # T of the sampler in those evaluations
     cascade_steps: Count  # T of the sampler that captions the train split for the second cascade
-    cascades: Literal[1, 2]  # networks in sequence for Tables II, III, IV and VII
-    ablation_cascades: Literal[1, 2]  # the same for Tables V, VI and VIII
+    cascades: OneOrTwo  # networks in sequence for Tables II, III, IV and VII
+    ablation_cascades: OneOrTwo  # the same for Tables V, VI and VIII
     teacher_beam: Count
     checkpoint_minutes: NotNegative
     threads: Count  # of each process
@@ -180,9 +213,9 @@ class Seeds:
     ``grid``: those of the grids, Tables VI and VIII, where they are not those of cross-entropy.
     """
 
-    xe: tuple[Seed, ...]
-    rl: tuple[Seed, ...]
-    grid: tuple[Seed, ...] = ()
+    xe: Listed[Seed]
+    rl: Listed[Seed]
+    grid: Listed[Seed] = ()
 
     def of(self, phase: Phase, grid: bool = False) -> tuple[int, ...]:
         """The seeds of one phase, in a grid or elsewhere."""
