@@ -23,7 +23,7 @@ class Targets:
 
     role: Role
     split: str
-    split_images: tuple[Image, ...]
+    images: tuple[Image, ...]
 
     def references(self, scope: str) -> dict[int, list[str]] | None:
         """References by image id of a scope ``set`` or ``set/domain``, or None where an image has too few."""
