@@ -18,6 +18,7 @@ from rdt.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from filelock import FileLock
 
 Kind = TypeVar("Kind", list, dict)
 
@@ -38,6 +39,14 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def file_lock(path: Path) -> FileLock:
+    """A lock that one process has at a time, and that the system takes back from a process that was killed."""
+    from filelock import FileLock  # here, so that commands that lock nothing start without it
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, fallback_to_soft=False)  # a soft lock would outlive its process
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:

@@ -7,28 +7,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from rdt.errors import UserError
-from rdt.experiment.settings import Experiment, Method, Role, Stage
+from rdt.experiment.settings import Experiment, Kind, Method, Role, Stage, deciding
 
 LONGEST_CHANGES = 150  # characters of a run's name: a folder's may have 255, and logs are called after it
-
-# The teacher denoises nothing, ranks nothing and sees no retrieved sentence.
-_TEACHER_METHOD = (
-    "length",
-    "min_count",
-    "cls",
-    "visual_pos",
-    "label_smoothing",
-    "rl_references",
-    "images_per_step",
-    "captions_per_image",
-    "select_on",
-)
-_TEACHER_TRAINING = ("teacher_xe_epochs", "teacher_rl_epochs", "teacher_rl_lr", "teacher_beam")
-_CAPTIONER_TRAINING = ("rl_epochs", "evaluate_steps", "cascade_steps")
-_SHARED_TRAINING = ("schedule", "lr", "warmup_steps", "clip_value", "ema", "evaluate_every")
 
 
 @dataclass(frozen=True)
@@ -36,7 +20,7 @@ class Run:
     """One training job: a captioner (stages xe, xe2, rl, rl2) or its autoregressive teacher (xe, rl)."""
 
     id: str
-    kind: Literal["captioner", "teacher"]
+    kind: Kind
     method: Method
     role: Role  # whose train split it learns from
     seed: int
@@ -70,7 +54,7 @@ def captioner(experiment: Experiment, method: Method, role: Role, seed: int, xe_
 
 def teacher_of(experiment: Experiment, run: Run) -> Run:
     """The teacher of a captioner: shared by all that differ only in what a teacher does not have."""
-    own = {name: getattr(run.method, name) for name in _TEACHER_METHOD}
+    own = {name: getattr(run.method, name) for name in deciding(type(run.method), "teacher")}
     epochs = experiment.training.teacher_xe_epochs
     return _identified(experiment, Run("", "teacher", replace(experiment.method, **own), run.role, run.seed, epochs))
 
@@ -79,20 +63,16 @@ def resolved_configuration(experiment: Experiment, run: Run) -> dict[str, Any]:
     """Everything that decides the weights of ``run``, and nothing else.
 
     Left out: names and titles, the tables and how many networks they use, the data of roles that it never
-    sees, and how (threads, processes, device, checkpoints) rather than what is computed. ``precision``, a late
-    key, is there only where it is not the usual one, so that older ids stay.
+    sees, and how (threads, processes, device, checkpoints) rather than what is computed; also a setting that
+    has its default, so that a new one with a default leaves the ids of all runs as they are. A default is
+    therefore for ever: another one would give other networks the same id.
     """
-    is_teacher = run.kind == "teacher"
-    method = asdict(run.method)
-    training = asdict(experiment.training)
-    budget = _SHARED_TRAINING + _TEACHER_TRAINING + (() if is_teacher else _CAPTIONER_TRAINING)
-    if training["precision"] != "float32":
-        budget += ("precision",)
+    training = _deciding_values(experiment.training, run.kind)
     return {
         "kind": run.kind,
-        "method": {name: method[name] for name in _TEACHER_METHOD} if is_teacher else method,
-        "model": asdict(experiment.model),
-        "training": {name: training[name] for name in budget} | {"xe_epochs": run.xe_epochs},
+        "method": _deciding_values(run.method, run.kind),
+        "model": _deciding_values(experiment.model, run.kind),
+        "training": training | {"xe_epochs": run.xe_epochs},
         "data": data_configuration(experiment, run.role),
         "encoder": _encoder_configuration(experiment, run.role),
         "seed": run.seed,
@@ -106,22 +86,28 @@ def settings_digest(configuration: Mapping[str, Any]) -> str:
 
 
 def data_configuration(experiment: Experiment, role: Role) -> dict[str, Any]:
-    """All but the title; ``retrieval_features``, a late key, only where it is given, so that older ids stay."""
-    data = {key: value for key, value in asdict(experiment.data[role]).items() if key != "title"}
-    return data if data["retrieval_features"] else {key: data[key] for key in data if key != "retrieval_features"}
+    """What the data of a role are; not their title, nor what has its default."""
+    return _deciding_values(experiment.data[role])
+
+
+def _deciding_values(group: Any, kind: Kind = "captioner") -> dict[str, Any]:
+    """The settings of a group that decide the weights of a ``kind`` and differ from their default, if they have one."""
+    defaults = {item.name: item.default for item in fields(group)}
+    values = {name: getattr(group, name) for name in deciding(type(group), kind)}
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 def _encoder_configuration(experiment: Experiment, role: Role) -> dict[str, Any] | None:
     """The encoder learns from the primary train split; imported features have none."""
     if experiment.data[role].features:
         return None
-    encoder = {key: value for key, value in asdict(experiment.encoder).items() if key != "threads"}
+    encoder = _deciding_values(experiment.encoder)
     return encoder if role == "primary" else {**encoder, "data": data_configuration(experiment, "primary")}
 
 
 def _identified(experiment: Experiment, run: Run) -> Run:
     """``run`` with its id: what differs from the preset, the role, the seed, the digest."""
-    relevant = set(_TEACHER_METHOD) if run.kind == "teacher" else {field.name for field in fields(Method)}
+    relevant = deciding(type(run.method), run.kind)
     preset, own = asdict(experiment.method), asdict(run.method)
     words = [] if run.kind == "captioner" else ["teacher"]
     changed = [_word(name, own[name]) for name in own if name in relevant and own[name] != preset[name]]

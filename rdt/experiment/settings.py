@@ -4,15 +4,23 @@ The four groups of settings are what can differ between two experiments: the *me
 the paper or of the released code), the *data* of each role, the *model* sizes and the *training*
 budget. ``Method`` alone is what a row of a table may override.
 
-The annotations are the only place that says which type and range a value has: the reader of
-experiment files (:mod:`rdt.experiment.file`) and the JSON schema are derived from them.
+The annotations are the only place that says which type and range a value has, and whose weights it
+decides: the reader of experiment files (:mod:`rdt.experiment.file`), the JSON schema and the identity of a
+run (:mod:`rdt.experiment.runs`) are derived from them.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+
+from pydantic import AfterValidator, Field
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
+
+Item = TypeVar("Item", bound=Hashable)
 
 Role = Literal["primary", "secondary", "novel"]
 Phase = Literal["xe", "rl"]
@@ -20,6 +28,7 @@ Stage = Literal["xe", "xe2", "rl", "rl2"]
 GRID_SIDE = 7  # cells of an encoder's grid of an image, in a row and in a column
 GRID_CELLS = GRID_SIDE**2
 
+Kind = Literal["captioner", "teacher"]  # of a run
 ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
 Table = Literal["II", "III", "IV", "V", "VI", "VII", "VIII"]
 TABLES: tuple[Table, ...] = ("II", "III", "IV", "V", "VI", "VII", "VIII")
@@ -39,6 +48,21 @@ class Range:
         below = value < self.most if self.open_right else value <= self.most
         return above and below and math.isfinite(value)
 
+    def check(self, value: float) -> float:
+        """``value``; a ValueError says what was expected of one outside."""
+        if value not in self:
+            raise ValueError(f"a number {self}")
+        return value
+
+    def __get_pydantic_core_schema__(self, kind: Any, inner: Any) -> CoreSchema:
+        return no_info_after_validator_function(self.check, inner(kind))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, inner: Any) -> dict[str, Any]:
+        bounds = {"exclusiveMinimum" if self.open_left else "minimum": self.least}
+        if self.most != math.inf:
+            bounds["exclusiveMaximum" if self.open_right else "maximum"] = self.most
+        return inner(schema) | bounds
+
     def __str__(self) -> str:
         if self.most == math.inf:
             return f"{'above' if self.open_left else 'at least'} {self.least:g}"
@@ -47,12 +71,48 @@ class Range:
 
 Count = Annotated[int, Range(1)]
 CountOrZero = Annotated[int, Range(0)]
+OneOrTwo = Annotated[int, Range(1, 2)]
 Positive = Annotated[float, Range(0, open_left=True)]
 NotNegative = Annotated[float, Range(0)]
 Probability = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, open_left=True)]
 Fraction = Annotated[float, Range(0, 1, open_right=True)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
+
+
+def _each_once(values: tuple[Item, ...]) -> tuple[Item, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("each value once")
+    return values
+
+
+Listed = Annotated[
+    tuple[Item, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
+]
+
+
+@dataclass(frozen=True)
+class Decides:
+    """Marks a setting that decides the weights of these kinds of runs alone; one without a mark decides all."""
+
+    kinds: tuple[Kind, ...]
+
+
+# The teacher denoises nothing, ranks nothing and sees no retrieved sentence.
+CaptionerOnly = Annotated[Item, Decides(("captioner",))]
+Aside = Annotated[Item, Decides(())]  # says how, how many or under which name; or the run itself says it
+
+
+@functools.cache
+def deciding(group: type, kind: Kind) -> tuple[str, ...]:
+    """Names of the settings of a group that decide the weights of a ``kind`` of run."""
+    hints = get_type_hints(group, include_extras=True)
+    return tuple(name for name, hint in hints.items() if kind in _decided_by(hint))
+
+
+def _decided_by(hint: Any) -> tuple[Kind, ...]:
+    marks = [mark.kinds for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Decides)]
+    return marks[0] if marks else get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -63,39 +123,39 @@ class Method:
     length: Annotated[int, Range(4)]  # L: positions of a token row (words and one end token)
     min_count: Count  # a word of the vocabulary occurs at least so often in the train split
     # Diffusion
-    steps: Count  # T of Alg. 1
-    time_delta: CountOrZero  # Delta of Alg. 1, in steps
-    t_max: Share  # t' ~ U(0, t_max) in training
-    self_condition: Probability  # probability of the self-conditioning pass, per batch
-    sample_noise: bool  # add mu * eps in Alg. 1
-    supervise_padding: bool  # L_XE and L_bit over all L positions, not only up to the first end token
-    oov: Literal["clamp", "nearest"]  # what a bit code outside the vocabulary decodes to
+    steps: CaptionerOnly[Count]  # T of Alg. 1
+    time_delta: CaptionerOnly[CountOrZero]  # Delta of Alg. 1, in steps
+    t_max: CaptionerOnly[Share]  # t' ~ U(0, t_max) in training
+    self_condition: CaptionerOnly[Probability]  # probability of the self-conditioning pass, per batch
+    sample_noise: CaptionerOnly[bool]  # add mu * eps in Alg. 1
+    supervise_padding: CaptionerOnly[bool]  # L_XE and L_bit over all L positions, not only to the first end token
+    oov: CaptionerOnly[Literal["clamp", "nearest"]]  # what a bit code outside the vocabulary decodes to
     # Ranking visual encoder
     cls: bool  # the global vector is the first visual token
     visual_pos: bool  # learned positions on the visual tokens
-    lambda_f: Share  # share of keys kept by forward-ranking attention, Eq. 17
-    lambda_e: Probability  # share of keys reused by inverse-ranking attention, Eq. 20
-    routing: Literal["per_query", "query0", "shared_heads"]
-    fusion: Literal["concat", "add0.2"]  # Eq. 23
-    drop_last_key: bool  # the inverse branch omits the very last key (a slip of the released code)
+    lambda_f: CaptionerOnly[Share]  # share of keys kept by forward-ranking attention, Eq. 17
+    lambda_e: CaptionerOnly[Probability]  # share of keys reused by inverse-ranking attention, Eq. 20
+    routing: CaptionerOnly[Literal["per_query", "query0", "shared_heads"]]
+    fusion: CaptionerOnly[Literal["concat", "add0.2"]]  # Eq. 23
+    drop_last_key: CaptionerOnly[bool]  # the inverse branch omits the very last key (a slip of the released code)
     # Losses, Eq. 13
-    lambda_xe: NotNegative
-    lambda_bit: NotNegative
-    lambda_rank: NotNegative
+    lambda_xe: CaptionerOnly[NotNegative]
+    lambda_bit: CaptionerOnly[NotNegative]
+    lambda_rank: CaptionerOnly[NotNegative]
     label_smoothing: Fraction
-    delta_tim: Probability  # Eq. 27, a fraction of T
-    delta_sen: Annotated[float, Range(0, 2)]  # Eq. 28; q lies in [-1, 1], so 2 keeps every pair
-    margin: bool  # hinge of Eq. 24 at |q_i* - q_j*| (True) or at 0
-    average: Literal["all_pairs", "active_pairs"]  # 1/n^2 of Eq. 26, or over the pairs that both masks keep
-    quality: Literal["mean_bits", "top5_words"]  # q of a predicted caption
-    rank_in_cascade: bool  # L_rank also in the second cascade
+    delta_tim: CaptionerOnly[Probability]  # Eq. 27, a fraction of T
+    delta_sen: CaptionerOnly[Annotated[float, Range(0, 2)]]  # Eq. 28; q lies in [-1, 1], so 2 keeps every pair
+    margin: CaptionerOnly[bool]  # hinge of Eq. 24 at |q_i* - q_j*| (True) or at 0
+    average: CaptionerOnly[Literal["all_pairs", "active_pairs"]]  # 1/n^2 of Eq. 26, or of the pairs in both masks
+    quality: CaptionerOnly[Literal["mean_bits", "top5_words"]]  # q of a predicted caption
+    rank_in_cascade: CaptionerOnly[bool]  # L_rank also in the second cascade
     # Retrieved sentences
-    retrieved: Count  # captions kept per image
-    exclude_own: bool  # a train image's own captions are not retrieved for it
+    retrieved: CaptionerOnly[Count]  # captions kept per image
+    exclude_own: CaptionerOnly[bool]  # a train image's own captions are not retrieved for it
     # Cascade
-    cascade_noise: Probability  # probability that a word of the first cascade's caption is replaced
+    cascade_noise: CaptionerOnly[Probability]  # probability that a word of the first cascade's caption is replaced
     # Guided self-critical training, Eq. 14
-    rl_lr: Positive
+    rl_lr: CaptionerOnly[Positive]
     rl_references: Literal["all", "batch"]
     # Protocol
     images_per_step: Count
@@ -108,7 +168,7 @@ class Data:
     """The data set of one role."""
 
     source: Literal["scenes", "karpathy", "nocaps"]
-    title: str = ""  # name shown in tables
+    title: Aside[str] = ""  # name shown in tables
     # source: scenes (numbers of images and of references per test image)
     train: CountOrZero = 0
     val: CountOrZero = 0
@@ -131,7 +191,7 @@ class EncoderSettings:
     epochs: Count
     images_per_step: Annotated[int, Range(2)]  # a contrastive batch needs a pair
     lr: Positive
-    threads: Count
+    threads: Aside[Count]
 
 
 @dataclass(frozen=True)
@@ -152,9 +212,9 @@ class ModelSettings:
 class TrainingSettings:
     """The budget of one training run."""
 
-    xe_epochs: Count
-    grid_xe_epochs: Count  # the same for the rows of the grids, Tables VI and VIII
-    rl_epochs: CountOrZero
+    xe_epochs: Aside[Count]  # a run has these or those of the grids: Run.xe_epochs
+    grid_xe_epochs: Aside[Count]  # the same for the rows of the grids, Tables VI and VIII
+    rl_epochs: CaptionerOnly[CountOrZero]
     teacher_xe_epochs: Count
     teacher_rl_epochs: CountOrZero
     teacher_rl_lr: Positive  # the captioner's is the method's rl_lr
@@ -164,17 +224,17 @@ class TrainingSettings:
     clip_value: Positive
     ema: Fraction
     evaluate_every: Count  # epochs between two evaluations on val
-    evaluate_steps: Count  # T of the sampler in those evaluations
-    cascade_steps: Count  # T of the sampler that captions the train split for the second cascade
-    cascades: Literal[1, 2]  # networks in sequence for Tables II, III, IV and VII
-    ablation_cascades: Literal[1, 2]  # the same for Tables V, VI and VIII
+    evaluate_steps: CaptionerOnly[Count]  # T of the sampler in those evaluations
+    cascade_steps: CaptionerOnly[Count]  # T of the sampler that captions the train split for the second cascade
+    cascades: Aside[OneOrTwo]  # networks in sequence for Tables II, III, IV and VII
+    ablation_cascades: Aside[OneOrTwo]  # the same for Tables V, VI and VIII
     teacher_beam: Count
-    checkpoint_minutes: NotNegative
-    threads: Count  # of each process
-    device: Literal["cpu", "auto", "cuda"] = "cpu"  # auto: a GPU if there is one
+    checkpoint_minutes: Aside[NotNegative]
+    threads: Aside[Count]  # of each process
+    device: Aside[Literal["cpu", "auto", "cuda"]] = "cpu"  # auto: a GPU if there is one
     precision: Literal["float32", "bfloat16"] = "float32"  # of the layers in a training step
-    processes: Count = 1  # that train a network together: Snakemake starts them with torchrun
-    workers: CountOrZero = 0  # of each process, to make its batches; 0: it makes them itself
+    processes: Aside[Count] = 1  # that train a network together: Snakemake starts them with torchrun
+    workers: Aside[CountOrZero] = 0  # of each process, to make its batches; 0: it makes them itself
 
 
 @dataclass(frozen=True)
@@ -184,9 +244,9 @@ class Seeds:
     ``grid``: those of the grids, Tables VI and VIII, where they are not those of cross-entropy.
     """
 
-    xe: tuple[Seed, ...]
-    rl: tuple[Seed, ...]
-    grid: tuple[Seed, ...] = ()
+    xe: Listed[Seed]
+    rl: Listed[Seed]
+    grid: Listed[Seed] = ()
 
     def of(self, phase: Phase, grid: bool = False) -> tuple[int, ...]:
         """The seeds of one phase, in a grid or elsewhere."""

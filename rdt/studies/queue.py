@@ -9,16 +9,17 @@ that a study ends with exactly the number of trials that it is to have.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from rdt.files import file_lock
 from rdt.studies.file import Study
 from rdt.studies.storage import distributions, sampler
 
@@ -43,23 +44,22 @@ class Queue:
         for, since one of those may yet be killed. A trial that an exception leaves is queued again.
         """
         while True:
-            with _held(self._alone):
+            with self._lock("study"):
                 running = self._recover()
                 if self.ended() + len(running) < self.study.trials:
                     trial = self._ask()
-                    lock = self._lock(trial.number).open("a")
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    lock = self._lock(trial.number).acquire()
                     break
             if not running:
                 yield None
                 return
-            with _held(self._lock(running[0])):  # its worker has let go of it, one way or the other
+            with self._lock(running[0]):  # its worker has let go of it, one way or the other
                 pass
         with lock:
             try:
                 yield trial
             except BaseException:
-                with _held(self._alone):
+                with self._lock("study"):
                     self._lose(trial.number)
                 raise
 
@@ -77,36 +77,22 @@ class Queue:
         """Queue the trials of workers that are gone again; the numbers of those that still run."""
         alive = []
         for trial in self.opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            with self._lock(trial.number).open("a") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    alive.append(trial.number)
-                else:
+            try:
+                with self._lock(trial.number).acquire(blocking=False):
                     self._lose(trial.number)
+            except Timeout:
+                alive.append(trial.number)
         return alive
 
     def _lose(self, number: int) -> None:
         lost = self.opened.tell(number, state=TrialState.FAIL)
         RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(self.opened, lost)
 
-    @property
-    def _alone(self) -> Path:
-        return self.folder / "locks" / "study"
-
-    def _lock(self, number: int) -> Path:
-        return self.folder / "locks" / f"{number:04d}"
+    def _lock(self, name: int | str) -> FileLock:
+        """The lock of a trial, by its number, or of the study."""
+        return file_lock(self.folder / "locks" / (name if isinstance(name, str) else f"{name:04d}"))
 
 
 def first_attempt(trial: Trial | FrozenTrial) -> int:
     """The number of the trial that this one repeats, or its own."""
     return trial.user_attrs.get(FIRST, trial.number)
-
-
-@contextmanager
-def _held(lock: Path) -> Iterator[None]:
-    """The context in which this process alone has the lock; waits for it."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

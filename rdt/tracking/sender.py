@@ -10,7 +10,6 @@ that several tables use is in each of them.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import json
 import os
@@ -27,6 +26,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a job does not 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow.db  # noqa: E402
+from filelock import Timeout  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
@@ -35,7 +35,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH  # noqa: E402
 
 from rdt.experiment.paths import Paths  # noqa: E402
-from rdt.files import atomic_write_json  # noqa: E402
+from rdt.files import atomic_write_json, file_lock  # noqa: E402
 from rdt.tracking.record import SEND_TIMEOUT  # noqa: E402
 from rdt.tracking.spool import delivery_state, masked, pending, spool_folder, state_file, store_uri  # noqa: E402
 
@@ -278,15 +278,10 @@ def _allowed_name(name: str) -> str:
 @contextmanager
 def _only_sender(paths: Paths, wait: bool) -> Iterator[bool]:
     """Whether this process is the one that may send now; the lock ends with the process."""
-    folder = spool_folder(paths)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    with suppress(Timeout), file_lock(spool_folder(paths) / ".lock").acquire(blocking=wait):
+        yield True
+        return
+    yield False
 
 
 def send_records(results_root: str, experiment: str, *wait: str) -> int:

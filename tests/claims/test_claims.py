@@ -114,7 +114,8 @@ def test_one_seed_decides_nothing():
 
 
 def test_noise_is_undecided_with_the_seeds_that_would_decide():
-    judgement = judged(greater(GRID[1], GRID[0]), noise=4.0, by_image=0.5)
+    """λ_E = 0.4 is 1.5 better than 0.25, where seeds scatter by 4."""
+    judgement = judged(greater(GRID[2], GRID[1]), noise=4.0, by_image=0.5)
     (comparison,) = judgement.comparisons
     assert judgement.verdict == "undecided" and comparison.p > 0.05
     assert comparison.needed.seeds > 2 and comparison.scatter_of == "xe"

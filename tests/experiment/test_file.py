@@ -12,9 +12,8 @@ import yaml
 
 from rdt.errors import UserError
 from rdt.experiment.file import EXPERIMENTS, check_data, experiment_names, load_experiment
-from rdt.experiment.schema import json_schema
+from rdt.experiment.schema import SCHEMA_FILE, json_schema
 from rdt.experiment.settings import Method, Seeds
-from tests.support.repository import REPOSITORY
 
 
 @pytest.fixture
@@ -141,7 +140,8 @@ def test_exponents_without_a_point_are_numbers(tmp_path, content):
         ("model.dim", 30.0, "model.dim is 30.0, expected a whole number"),
         ("model.dim", 15, "model.dim is 15, expected a multiple of model.heads (2)"),
         ("model.heads", 0, "model.heads is 0, expected a number at least 1"),
-        ("training.cascades", 3, "training.cascades is 3, expected one of 1, 2"),
+        ("training.cascades", 3, "training.cascades is 3, expected a number in [1, 2]"),
+        ("training.cascades", True, "training.cascades is True, expected a whole number"),
         ("training.schedule", "linear", "expected one of noam, cosine"),
         ("encoder.images_per_step", 1, "at least 2"),
         ("data.primary.source", "coco", "expected one of scenes, karpathy, nocaps"),
@@ -154,7 +154,8 @@ def test_exponents_without_a_point_are_numbers(tmp_path, content):
         ("seeds", [], "seeds is [], expected a list of one or more values"),
         ("seeds", [0, 1, 0], "expected each value once"),
         ("seeds", [0, -1], "seeds[1] is -1"),
-        ("seeds", 3, "seeds is 3, expected a list, or one under each of xe, rl, grid"),
+        ("seeds", 3, "seeds is 3, expected a list of one or more values, or keys and values"),
+        ("seeds", {"xe": 0, "rl": [0]}, "seeds.xe is 0, expected a list of one or more values; correct"),
         ("seeds", {"xe": [0]}, "the key seeds.rl is missing"),
         ("seeds", {"xe": [0], "lr": [0]}, "unknown key seeds.lr"),
         ("seeds", {"xe": [0], "rl": []}, "seeds.rl is [], expected a list of one or more values"),
@@ -162,7 +163,11 @@ def test_exponents_without_a_point_are_numbers(tmp_path, content):
         ("tables", ["II", "IX"], "tables[1] is 'IX', expected one of II, III, IV, V, VI, VII, VIII"),
         ("tables", "every", "tables is 'every', expected one of all"),
         ("name", "my runs", "name is 'my runs', expected letters, digits, - and _"),
+        ("tables", 3, "tables is 3, expected one of all"),
+        ("rows", {"VI": ["a", 3]}, "rows.VI[1] is 3, expected text"),
+        ("rows", {"VL": ["a"]}, "unknown key rows.VL; did you mean V?"),
         ("name", 2024, "name is 2024, expected text"),
+        ("name", b"\x80", "the file cannot be read: Error serializing to JSON: invalid utf-8"),
         ("name", "scenes", "both would write results/scenes"),
         ("method", "papers", "unknown method papers; did you mean paper?"),
         ("override", None, "override is nothing, expected keys and values"),
@@ -370,8 +375,7 @@ def test_the_schema_lets_a_file_with_a_base_leave_keys_out(content):
 
 
 def test_the_committed_schema_is_the_one_of_the_dataclasses():
-    committed = json.loads((REPOSITORY / "workflow/schemas/experiment.schema.json").read_text())
-    assert committed == json_schema(), "write json.dumps(json_schema(), indent=2) into the file again"
+    assert json.loads(SCHEMA_FILE.read_text()) == json_schema(), "run python -m rdt.experiment.schema"
 
 
 def test_the_schema_and_the_reader_agree(content):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, make_dataclass, replace
+from typing import Any
 
 import pytest
 import yaml
 
 from rdt.errors import UserError
+from rdt.experiment.file import load_experiment
 from rdt.experiment.plan import load_tables, plan, stage_name
 from rdt.experiment.runs import captioner, override, resolved_configuration, teacher_of
 from rdt.experiment.settings import (
@@ -21,6 +23,7 @@ from rdt.experiment.settings import (
     ModelSettings,
     Seeds,
     TrainingSettings,
+    deciding,
 )
 from tests.support.repository import REPOSITORY
 
@@ -286,6 +289,69 @@ def test_precision_is_a_part_of_the_identity_only_where_it_is_not_the_usual_one(
     mixed = replace(usual, training=replace(usual.training, precision="bfloat16"))
     parts = [resolved_configuration(e, captioner(e, e.method, "primary", 0))["training"] for e in (usual, mixed)]
     assert "precision" not in parts[0] and parts[1] == parts[0] | {"precision": "bfloat16"}
+
+
+PINNED = {
+    "smoke": [
+        "rdt-s0-6dd4b22e",
+        "lambda_e0.25-s1-9d91a6a4",
+        "rdt-secondary-s0-a3853554",
+        "teacher-s0-314918e0",
+    ],
+    "scenes": [
+        "rdt-s0-e82d8bdd",
+        "lambda_e0.25-s1-6b88eff1",
+        "rdt-secondary-s0-e6110013",
+        "teacher-s0-a6466e69",
+    ],
+}
+
+
+def some_ids(whole: Experiment) -> list[str]:
+    """A captioner of either role, one with an override, and the teacher."""
+    usual = captioner(whole, whole.method, "primary", 0)
+    other = captioner(whole, override(whole.method, {"lambda_e": 0.25}, "here"), "primary", 1)
+    second = captioner(whole, whole.method, "secondary", 0)
+    return [run.id for run in (usual, other, second, teacher_of(whole, usual))]
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_ids_of_runs_stay_as_they_are(name):
+    """A finished run is found by its id: where one of these changes, everything is trained again."""
+    assert some_ids(load_experiment(name)) == PINNED[name]
+
+
+def grown(settings: Any, **more: Any) -> Any:
+    """The same settings in a class that has one more, ``novelty``, 0 by default."""
+    kind = type(settings)
+    larger = make_dataclass(kind.__name__, [("novelty", int, 0)], bases=(kind,), frozen=True)
+    return larger(**vars(settings), **more)
+
+
+@pytest.mark.parametrize("group", ["method", "model", "training", "encoder", "data"])
+def test_a_new_setting_with_a_default_changes_the_ids_only_where_it_is_used(group):
+    usual = load_experiment("smoke")
+
+    def with_novelty(**more: int) -> list[str]:
+        settings = getattr(usual, group)
+        if group == "data":
+            return some_ids(replace(usual, data={role: grown(data, **more) for role, data in settings.items()}))
+        return some_ids(replace(usual, **{group: grown(settings, **more)}))
+
+    assert with_novelty() == with_novelty(novelty=0) == PINNED["smoke"]
+    assert not set(with_novelty(novelty=1)) & set(PINNED["smoke"])
+
+
+def test_every_setting_says_whose_weights_it_decides():
+    """As the paper and Run have it: what the teacher has not, what both have, and what is of neither."""
+    both = "length min_count cls visual_pos label_smoothing rl_references images_per_step captions_per_image select_on"
+    assert deciding(Method, "teacher") == tuple(both.split())
+    assert set(deciding(Method, "captioner")) == {item.name for item in fields(Method)}
+    budget = "teacher_xe_epochs teacher_rl_epochs teacher_rl_lr schedule lr warmup_steps clip_value ema evaluate_every"
+    teachers = {*budget.split(), "teacher_beam", "precision"}
+    assert set(deciding(TrainingSettings, "teacher")) == teachers
+    captioners = {*teachers, "rl_epochs", "evaluate_steps", "cascade_steps"}
+    assert set(deciding(TrainingSettings, "captioner")) == captioners
 
 
 def test_identity_depends_on_the_data_of_its_role_and_of_the_encoder():
