@@ -25,10 +25,9 @@ Item = TypeVar("Item", bound=Hashable)
 Role = Literal["primary", "secondary", "novel"]
 Phase = Literal["xe", "rl"]
 Stage = Literal["xe", "xe2", "rl", "rl2"]
+Kind = Literal["captioner", "teacher"]  # of a run
 GRID_SIDE = 7  # cells of an encoder's grid of an image, in a row and in a column
 GRID_CELLS = GRID_SIDE**2
-
-Kind = Literal["captioner", "teacher"]  # of a run
 ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
 Table = Literal["II", "III", "IV", "V", "VI", "VII", "VIII"]
 TABLES: tuple[Table, ...] = ("II", "III", "IV", "V", "VI", "VII", "VIII")

@@ -22,7 +22,7 @@ from rdt.provenance.steps import Chain, Step, claims, tables
 REPOSITORY = (
     *("Snakefile", "Makefile", "environment.yml", "pyproject.toml", "requirements*.lock", "profiles/**/*.yaml"),
     *("workflow/**/*", "experiments/**/*.yaml", "reports/claims.yaml", "reports/published/*", "rdt/**/*"),
-    *("LICENSE", "README.md", "CITATION.cff", "CHANGELOG.md"),
+    *("LICENSE", "README.md", "docs/*", "CITATION.cff", "CHANGELOG.md"),
 )
 # What is taken of the steps that make large files; of all others everything is.
 LARGE = {
