@@ -23,6 +23,7 @@ from rdt.features.inputs import Inputs
 from rdt.features.retrieval import read_pool_texts, read_retrieved
 from rdt.files import atomic_file, atomic_write_text, read_json
 from rdt.model.heatmap import encoder_heatmaps, overlay
+from rdt.provenance.steps import KINDS
 from rdt.tracking.places import TEACHER, network_name, rows_of
 from rdt.tracking.spool import spool_folder
 from rdt.workspace import Job, Workspace
@@ -185,7 +186,7 @@ def show_scores(
             for scope, part in document["scopes"].items()
             for metric, value in part["metrics"].items()
         }
-        with workspace.track_network(run, network, f"score-{role}-{split}{steps}", code="rdt.commands.score") as track:
+        with workspace.track_network(run, network, f"score-{role}-{split}{steps}", code=KINDS["score"].code) as track:
             track.metrics(scores, 0)
             if front == split:
                 track.artifact(write_card(workspace, run, network, shown_folder(workspace, run_id, network), scores))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from rdt.errors import UserError
-from rdt.experiment.settings import Experiment, Method, Role
+from rdt.experiment.settings import EncoderSettings, Experiment, Method, Role
 
 LONGEST_CHANGES = 150  # characters of a run's name: a folder's may have 255, and logs are called after it
 
@@ -87,7 +87,7 @@ def resolved_configuration(experiment: Experiment, run: Run) -> dict[str, Any]:
         "model": asdict(experiment.model),
         "training": {name: training[name] for name in budget} | {"xe_epochs": run.xe_epochs},
         "data": data_configuration(experiment, run.role),
-        "encoder": _encoder_configuration(experiment, run.role),
+        "encoder": _encoder_of(experiment, run.role),
         "seed": run.seed,
     }
 
@@ -104,11 +104,16 @@ def data_configuration(experiment: Experiment, role: Role) -> dict[str, Any]:
     return data if data["retrieval_features"] else {key: data[key] for key in data if key != "retrieval_features"}
 
 
-def _encoder_configuration(experiment: Experiment, role: Role) -> dict[str, Any] | None:
+def encoder_configuration(encoder: EncoderSettings) -> dict[str, Any]:
+    """All that decides the weights of the encoder, which the number of threads does not."""
+    return {key: value for key, value in asdict(encoder).items() if key != "threads"}
+
+
+def _encoder_of(experiment: Experiment, role: Role) -> dict[str, Any] | None:
     """The encoder learns from the primary train split; imported features have none."""
     if experiment.data[role].features:
         return None
-    encoder = {key: value for key, value in asdict(experiment.encoder).items() if key != "threads"}
+    encoder = encoder_configuration(experiment.encoder)
     return encoder if role == "primary" else {**encoder, "data": data_configuration(experiment, "primary")}
 
 

@@ -10,7 +10,6 @@ from rdt.metrics.resampling import Estimate
 from rdt.scoring.evaluation import interval_text
 from rdt.studies.comparison import SettingComparison
 from rdt.studies.file import JOURNAL
-from rdt.studies.plots import plot_names
 from rdt.studies.workspace import StudyWorkspace
 
 METRICS = {"B@1": "BLEU-1", "B@4": "BLEU-4", "M": "METEOR", "R": "ROUGE-L", "C": "CIDEr", "S": "SPICE", "D@3": "Dist-3"}
@@ -37,7 +36,7 @@ def _lines(workspace: StudyWorkspace, comparison: SettingComparison) -> Iterator
         yield f"| `{name}` | {span.low:g} to {span.high:g} | " + " | ".join(f"{value:.4g}" for value in values) + " |"
     yield ""
     yield from _test(workspace, comparison)
-    for name in plot_names(study):
+    for name in study.plots:
         yield ""
         yield f"![{name}]({name}.png)"
     yield ""

@@ -35,7 +35,7 @@ def package(tmp_path, monkeypatch):
     """A small package named rdt; returns a function that edits a file and gives the digest of a module."""
     for name, text in SOURCES.items():
         atomic_write_text(tmp_path / "rdt" / name, text)
-    monkeypatch.setattr(manifest, "ROOT", tmp_path)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
 
     def digest_after(name: str = "", text: str = "", module: str = "rdt.alpha") -> str:
         if name:
