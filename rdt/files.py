@@ -10,12 +10,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import yaml
 
 from rdt.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Kind = TypeVar("Kind", list, dict)
 
@@ -122,6 +124,8 @@ UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZip
 
 def read_arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarray]:
     """The arrays ``names`` of an ``.npz`` file; UserError when it is missing, damaged or lacks one."""
+    import numpy as np  # here, so that commands that read no arrays start without it
+
     try:
         with np.load(path, allow_pickle=False) as arrays:
             missing = next((name for name in names if name not in arrays), None)

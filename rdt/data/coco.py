@@ -50,8 +50,8 @@ def results_by_image(results: Sequence[Mapping[str, Any]], where: str | Path) ->
 def references_by_image(document: Any, where: str | Path, split: str | None = None) -> References:
     """References of COCO annotations, of nocaps (with domains), or of one split of Karpathy's JSON.
 
-    The order is that of ``images`` where the file lists them, as the COCO tools have it. An image that is
-    listed but has no caption is not among the references. Raises UserError where the form is another.
+    Where the file lists ``images``, their order is kept, as the COCO tools do; a listed image without a caption
+    has no references. Raises UserError where the form is another.
     """
     if isinstance(document, Mapping):
         images = document.get("images")

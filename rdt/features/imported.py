@@ -26,7 +26,7 @@ class Published:
     """Folders of published features of one data set, a file an image.
 
     ``images``: ``features`` (49, D) and ``g_feature`` (1, E); ``captions``: ``g_feature`` (its captions, E');
-    ``retrieval``: ``g_feature`` (1, E'), where that of ``images`` is not in the space of the captions.
+    ``retrieval``: ``g_feature`` (1, E'), where the images' own is not in the space of the captions.
     """
 
     images: Path
@@ -49,7 +49,7 @@ def import_published(dataset: Dataset, folder: Path, published: Published) -> No
     """Copy published features into a new store in ``folder``.
 
     Raises UserError naming the file that is missing, damaged, of another shape or not finite, or the folder
-    whose features are those of other images.
+    whose features belong to other images.
     """
     images = dataset.images
     image_files, caption_files = feature_files(published.images, images), feature_files(published.captions, images)
@@ -115,9 +115,9 @@ def _vectors(path: Path, count: int, dim: int | None) -> np.ndarray:
 
 
 def check_same_images(folder: Path, query: np.ndarray, captions: np.ndarray, first: np.ndarray) -> None:
-    """UserError if images (n, E) are no nearer to captions of their own than to those of others.
+    """UserError if images (n, E) are no nearer to their own captions than to other images' captions.
 
-    So are features of other images under the same ids, or vectors of two encoders. ``first`` (n,): the row in
+    It finds features of other images under the same ids, and vectors of two encoders. ``first`` (n,): the row in
     ``captions`` of each image's first one. Where there are few images, nothing is said: chance would decide.
     """
     if len(query) < IMAGES_TO_JUDGE:

@@ -23,7 +23,7 @@ from rdt.features.store import FeatureStore
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of one role, opened; ``vocabulary`` is that of the role the network was trained on."""
+    """The files of one role, opened; ``vocabulary`` belongs to the role that the network was trained on."""
 
     dataset: Dataset
     store: FeatureStore

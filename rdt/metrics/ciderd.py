@@ -1,7 +1,7 @@
 """CIDEr-D (Vedantam et al. 2015) as a reward: references and document frequencies are prepared once.
 
-The scores are those of the COCO caption tools to the last bit, given the same document frequencies. They
-need the same operations in the same order, which is why this file sums in plain Python floats.
+The scores equal the COCO caption tools' to the last bit, given the same document frequencies. That takes the same
+operations in the same order, which is why this file sums in plain Python floats.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class CiderD:
     def score(self, candidates: Sequence[Caption], image_indices: Sequence[int] | None = None) -> np.ndarray:
         """Score of each candidate, float64 (n,), in [0, 10].
 
-        image_indices: the image of each candidate, as a position in ``references``; without it the
-        candidates are those of all images in order. Raises ValueError if the numbers differ.
+        image_indices: the image of each candidate, as a position in ``references``; without it there
+        is one candidate for each image, in order. Raises ValueError if the numbers differ.
         """
         indices = range(len(self._references)) if image_indices is None else image_indices
         if len(indices) != len(candidates):

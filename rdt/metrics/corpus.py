@@ -1,8 +1,8 @@
 """Corpus metrics of captions, as the COCO caption evaluation computes them, times 100.
 
-BLEU, METEOR, ROUGE-L and CIDEr are those of pycocoevalcap 1.2 to the last bit, for each image and for the
-corpus. A :class:`Scorer` scores many systems: it tokenises all texts in one call, makes the tables of a set of
-references once, and keeps one METEOR process, which works while the other metrics are computed here.
+BLEU, METEOR, ROUGE-L and CIDEr equal pycocoevalcap 1.2's to the last bit, for each image and for the corpus. A
+:class:`Scorer` scores many systems: it tokenises all texts in one call, makes the tables of a set of references
+once, and keeps one METEOR process, which works while the other metrics are computed here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Request(NamedTuple):
 class Scores:
     """Scores of one system, times 100: ``corpus`` by metric, ``per_image`` (n,) arrays in ``image_ids``' order.
 
-    The corpus values of BLEU and METEOR come from summed counts, those of the others are means.
+    The corpus values of BLEU and METEOR come from summed counts; the others are means.
     ``statistics`` are the numbers that ``rdt.metrics.statistics`` resamples.
     """
 
@@ -105,7 +105,7 @@ class Scorer:
         return self._spice[0]
 
     def not_run(self, metrics: Sequence[str] = METRICS) -> dict[str, str]:
-        """Those of ``metrics`` that cannot be computed here, with the reason."""
+        """Which of ``metrics`` cannot be computed here, with the reason."""
         return {"S": f"not run: {self._spice[2]}"} if "S" in metrics and self.spice is None else {}
 
     @cached_property

@@ -138,9 +138,9 @@ def _estimates(
 def estimate(values: Sequence[float], replicates: Sequence[np.ndarray], images: int, level: float = LEVEL) -> Estimate:
     """Mean over seeds with its interval, from the value of each seed and its (r,) bootstrap replicates.
 
-    The images' standard error is the standard deviation of the replicates; those of the seeds' mean hold
-    what the seeds have in common on these images, and by how much they differ on them by chance. The latter
-    is in the scatter of the seeds as well and is taken out. The seeds' standard error is s / sqrt(seeds),
+    The images' standard error is the standard deviation of the replicates. Replicates of the seeds' mean vary with
+    what the seeds have in common on these images, and with how much they differ on them by chance; the scatter
+    of the seeds holds the latter too, so it is taken out. The seeds' standard error is s / sqrt(seeds),
     with Student's few degrees of freedom: resampling two or three seeds gives far too narrow intervals.
     The two are combined by :func:`half_width`.
     """
@@ -217,10 +217,10 @@ def permutation_test(
     The captions of an image are exchanged between the two systems, or not, by a coin for each image: for the
     metrics that are means this flips the sign of the image's difference (of its mean over seeds). All 2^n
     exchanges are tried where they are no more than ``resamples``; otherwise so many are drawn, and
-    p = (1 + those at least as far apart) / (1 + resamples). The coins are the same for all pairs.
+    p = (1 + exchanges at least as far apart) / (1 + resamples). The coins are the same for all pairs.
 
     This is about these trained networks on other images: that a method is better takes several seeds.
-    Raises ValueError if the numbers of images differ, or those of the seeds of a pair.
+    Raises ValueError if the numbers of images differ, or the numbers of seeds within a pair.
     """
     listed = [(_as_seeds(first), _as_seeds(second)) for first, second in pairs]
     n = _common_count([run for pair in listed for side in pair for run in side])

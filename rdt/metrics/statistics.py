@@ -1,9 +1,7 @@
-"""Uncertainty of corpus scores: bootstrap intervals, paired permutation tests, Holm's correction.
+"""Additive statistics per image, from which corpus scores are computed again for any weighting of the images.
 
-Everything starts from additive numbers per image, because BLEU and METEOR of a corpus are functions of
-summed counts and not means over images, while CIDEr's document frequencies are those of the references
-and stay fixed when images are resampled. Images are resampled for all systems and seeds at once, so
-that differences are paired.
+BLEU and METEOR of a corpus are functions of summed counts and not means over images; CIDEr takes its document
+frequencies from the references, so they stay fixed when images are resampled (``rdt.metrics.resampling``).
 
 ``Statistics``: float64 arrays of one system over n images, all in one order of images:
 
@@ -53,7 +51,7 @@ def corpus_values(
     """Corpus value of each metric, times 100.
 
     ``weights`` (r, n): how often each image occurs in each of r resamples; the values are then (r,) arrays.
-    BLEU is that of pycocoevalcap's Bleu and METEOR that of METEOR 1.5's EVAL, up to rounding.
+    BLEU equals pycocoevalcap's Bleu, and METEOR equals METEOR 1.5's EVAL, up to rounding.
     """
     additive = additive_columns(statistics)
     if weights is None:

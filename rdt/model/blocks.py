@@ -107,7 +107,7 @@ class SentenceBlock(nn.Module):
 
         The captions of an image attend to the same keys and not to each other's queries, so they
         are laid side by side as one long query instead of repeating the keys. ``past`` replaces
-        this block's own keys (they then include those of ``x``).
+        this block's own keys (and then includes the keys of ``x``).
         """
         keys = self.self_attention.keys(x) if past is None else past
         z = self.norm(x + self.dropout(self.self_attention(x, keys, causal=causal)))

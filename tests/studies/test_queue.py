@@ -25,10 +25,10 @@ import sys, time
 from pathlib import Path
 from rdt.studies.file import read_study
 from rdt.studies.queue import Queue
-from rdt.studies.storage import load
+from rdt.studies.storage import open_stored
 
 study = read_study("mini.yaml")
-with Queue(study, load(study, Path(), "x", 1), Path()).claim() as trial:
+with Queue(study, open_stored(study, Path(), "x", 1), Path()).claim() as trial:
     print(trial.number, flush=True)
     time.sleep(600)
 """

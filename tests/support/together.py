@@ -1,4 +1,4 @@
-"""One step of every stage, in as many processes as torchrun starts: ``python -m tests.together FOLDER``.
+"""One step of every stage, in as many processes as torchrun starts: ``python -m tests.support.together FOLDER``.
 
 Each step's checkpoint and record are left in the folder. Without torchrun one process makes the same steps.
 """

@@ -33,7 +33,7 @@ from rdt.experiment.paths import Paths
 record.SEND_EVERY, record.SAMPLE_EVERY = 0, 0.2
 root, name, half = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 places = [record.Place(table, name) for table in ("Table II", "Table V")]
-with record.Run(Paths("mini", results_root=Path(root)), name, "xe", code="rdt.files", places=places) as run:
+with record.TrackedJob(Paths("mini", results_root=Path(root)), name, "xe", code="rdt.files", places=places) as run:
     run.params({{"method": {{"lambda_f": 0.75}}}})
     for step in range({STEPS}):
         run.metrics({{"loss/xe": 1 / (step + 1), "val/CIDEr": step}}, step)
@@ -329,8 +329,8 @@ def killed_job(paths: Paths, run: str) -> None:
 import os
 from pathlib import Path
 from rdt.experiment.paths import Paths
-from rdt.tracking.record import Run
-run = Run(Paths("mini", results_root=Path({str(paths.results_root)!r})), {run!r}, "xe", code="rdt.files")
+from rdt.tracking.record import TrackedJob
+run = TrackedJob(Paths("mini", results_root=Path({str(paths.results_root)!r})), {run!r}, "xe", code="rdt.files")
 run.params({{"lr": 0.1}})
 for step in range(5):
     run.metrics({{"loss/xe": step}}, step)

@@ -37,7 +37,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of the same steps, made by this process and by two others."""
     alone, both = (tmp_path_factory.mktemp(name) for name in ("alone", "both"))
     together.run(alone)
-    command = [*TORCHRUN, "tests.together", str(both)]
+    command = [*TORCHRUN, "tests.support.together", str(both)]
     done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | LOOPBACK, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return alone, both

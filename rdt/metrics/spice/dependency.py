@@ -1,8 +1,7 @@
 """SPICE-dp: SPICE (Anderson et al. 2016) on a dependency parse by spaCy, without Java and without a network.
 
-A caption becomes a scene graph (``spice_parser``, ``spice_graph``), and the graph is compared with that of the
-image's references (``spice_match``). Parser and patterns are not those of the original, so the scores are not
-either, and it has a name of its own.
+A caption becomes a scene graph (``parser``, ``graph``), which is compared with the graph of the image's references
+(``match``). Parser and patterns differ from the original's, and so do the scores: hence a name of its own.
 """
 
 from __future__ import annotations

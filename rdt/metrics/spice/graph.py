@@ -114,12 +114,12 @@ class SceneGraph:
         yield from self._phrases(i, nodes)
 
     def _number(self, i: int) -> Iterator[Proposition]:
-        """The number of `two of the dogs`; that of `two dogs` is a modifier."""
+        """The number of `two of the dogs`; in `two dogs` it is a modifier."""
         if self._counted(i) is not None:
             yield from self._attributes(self._mentions(i), [i])
 
     def _modifiers(self, i: int) -> list[int]:
-        """Adjectives, participles, numbers and nouns that modify a noun, those of a nested compound too."""
+        """Adjectives, participles, numbers and nouns that modify a noun, also within a nested compound."""
         found, todo = [], self._dependents(i, *_NOUN_MODIFIERS)
         while todo:
             modifier = todo.pop()
@@ -232,7 +232,7 @@ class SceneGraph:
                 yield self.words[node].lemma, name
 
     def _subjects(self, predicate: int) -> list[int]:
-        """The nodes of which a predicate says something: its own subject, or that of what it depends on."""
+        """The nodes of which a predicate says something: its own subject, or the subject of what it depends on."""
         i = predicate
         while True:
             own = self._dependents(i, *_SUBJECT)

