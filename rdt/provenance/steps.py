@@ -250,7 +250,7 @@ def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
     inputs, documents = _scored(plan, paths, role, split)
     cells = [cell for cell in plan.cells if (cell.role, cell.split) == (role, split)]
     files = (*documents, paths.baselines(role, split))
-    settings = {"rows": _digest(cells)}
+    settings = {"rows": _cells_digest(cells)}
     return _step("score", plan, paths, paths.score_set(role, split), settings, inputs, files, role=role, split=split)
 
 
@@ -269,7 +269,7 @@ def _scored(plan: Plan, paths: Paths, role: Role, split: str) -> tuple[dict[str,
     return inputs, [file for path in documents for file in (path, path.with_suffix(".parquet"))]
 
 
-def _digest(cells: Sequence[Cell]) -> str:
+def _cells_digest(cells: Sequence[Cell]) -> str:
     """Digest of what is asked about networks."""
     return settings_digest({str(at): vars(cell) for at, cell in enumerate(cells)})
 
@@ -280,7 +280,7 @@ def tables(plan: Plan, paths: Paths) -> Step:
     if plan.experiment.data["primary"].source == "scenes":
         inputs["probe"] = paths.probe
     inputs |= {f"{run}/{stage}": _captions(paths, run, stage) for run, stage in plan.server}
-    settings = {"tables": list(plan.experiment.tables), "rows": _digest(plan.cells)}
+    settings = {"tables": list(plan.experiment.tables), "rows": _cells_digest(plan.cells)}
     return _step("tables", plan, paths, paths.tables, settings, inputs, _table_files(plan, paths))
 
 
@@ -288,7 +288,7 @@ def claims(plan: Plan, paths: Paths) -> Step:
     """The verdicts on the paper's claims."""
     inputs = {**_measured(plan, paths), "claims": named(CLAIMS_FILE)}
     files = KINDS["claims"].declares(plan, paths)
-    return _step("claims", plan, paths, paths.claims, {"rows": _digest(plan.cells)}, inputs, files)
+    return _step("claims", plan, paths, paths.claims, {"rows": _cells_digest(plan.cells)}, inputs, files)
 
 
 def report(plan: Plan, paths: Paths) -> Step:
@@ -322,7 +322,7 @@ def differences(plan: Plan, paths: DifferencePaths) -> Step:
     """The scores of all differences, of their own plan and paths, and the table of what they are worth."""
     inputs, documents = _scored(plan, paths, "primary", "test")
     inputs["differences"] = named(FILE)
-    settings = {"rows": _digest(plan.cells)}
+    settings = {"rows": _cells_digest(plan.cells)}
     return _step("differences", plan, paths, paths.differences, settings, inputs, (*documents, paths.differences))
 
 
