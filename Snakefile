@@ -13,3 +13,24 @@ include: "workflow/rules/captions.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/report.smk"
+
+
+onstart:
+    # not in a job that Snakemake runs in a process of its own
+    if workflow.exec_mode.name == "DEFAULT":
+        claim()
+        try:
+            check_data(EXPERIMENT)
+        except UserError as error:
+            stop(error)
+
+
+onsuccess:
+    for path in (PATHS.headline, PATHS.verdicts):
+        if path.exists():
+            print(path.read_text(encoding="utf-8"), end="", flush=True)
+    shell(f"python -m rdt track flush {shlex.quote(NAME)}")
+
+
+onerror:
+    shell(f"python -m rdt track flush {shlex.quote(NAME)}")

@@ -7,7 +7,6 @@ timesteps and noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -37,33 +36,10 @@ def torch_seed(seed: int, purpose: Purpose, *counter: int) -> int:
     return int(generator(seed, purpose, *counter).integers(2**63))
 
 
-@dataclass(frozen=True)
-class ImageDraw:
-    """What one image needs in one epoch, for its c captions."""
-
-    captions: np.ndarray  # (c,) which of its captions, in which order
-    sentences: np.ndarray  # (c,) which of its K retrieved sentences
-    t: np.ndarray  # (c,) t' ~ U(0, t_max)
-    noise: np.ndarray  # (c, L, b) epsilon of Eq. 1
-
-
 def choose(rng: np.random.Generator, available: int, wanted: int) -> np.ndarray:
     """``wanted`` of ``available`` items in random order, each at most once more often than another."""
     rounds = [rng.permutation(available) for _ in range(-(-wanted // available))]
     return np.concatenate(rounds)[:wanted]
-
-
-def image_draw(
-    seed: int, epoch: int, image_id: int, captions: int, available: int, sentences: int, t_max: float, shape: tuple
-) -> ImageDraw:
-    """Draws of one image: ``captions`` of its ``available`` captions, and as many of its ``sentences``."""
-    rng = generator(seed, "image", epoch, image_id)
-    return ImageDraw(
-        captions=choose(rng, available, captions),
-        sentences=choose(rng, sentences, captions),
-        t=rng.random(captions, dtype=np.float32) * np.float32(t_max),
-        noise=rng.standard_normal((captions, *shape), dtype=np.float32),
-    )
 
 
 def epoch_order(seed: int, epoch: int, images: int) -> np.ndarray:

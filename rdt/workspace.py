@@ -18,7 +18,7 @@ from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan, load_tables, plan
 from rdt.experiment.runs import Run
-from rdt.experiment.settings import Experiment
+from rdt.experiment.settings import Experiment, Role
 from rdt.provenance.manifest import recorded_digest, write_manifest
 from rdt.provenance.staleness import check_inputs
 from rdt.provenance.steps import Chain, Step
@@ -71,29 +71,22 @@ class Workspace:
         return f"choose one of {', '.join(sorted(self.plan.runs))}"
 
     @contextmanager
-    def make(
-        self, *steps: Step, run: Run | None = None, stage: str = "", role: str = "", seed: int | None = None
-    ) -> Iterator[Job]:
+    def make(self, *steps: Step, seed: int | None = None) -> Iterator[Job]:
         """Track the job of a step of the chain and, when it succeeds, write the manifest of what it made.
 
-        Several ``steps`` are the outputs of one command. Raises UserError, before anything is done, where one of
-        their inputs was made from other files than those that are there now.
+        Several ``steps`` are the outputs of one job; that of a network has the ``seed`` of its run. Raises UserError,
+        before anything is done, where one of their inputs was made from other files than those that are there now.
         """
         known = Chain(self.plan, self.paths)
         for step in steps:
             check_inputs(known, step)
-        started, (first, *_) = time.time(), steps
-        seed = run.seed if run is not None else seed
-        is_part = run is not None and first.name != "train"
-        data = data_sets(self.experiment, steps, run.role if run is not None else role or "primary")
-        if run is not None:
-            track = self.track_network(run, stage, "" if first.name == "train" else first.name, data, code=first.code)
-        else:
-            track = self._track_step(first, role, stage, seed, data)
-        with track:
+        started, run = time.time(), self.plan.runs.get(steps[0].where.get("run", ""))
+        seed = seed if run is None else run.seed
+        data = data_sets(self.experiment, steps, _role_of(steps[0]) if run is None else run.role)
+        with self._track(steps[0], run, seed, data) as track:
             for one in data:
                 track.data_set(one)
-            if not is_part:
+            if run is None or steps[0].name == "train":
                 track.params({key: value for step in steps for key, value in step.configuration.items()})
             yield Job(track)
             for step in steps:
@@ -109,22 +102,26 @@ class Workspace:
                     files=step.files,
                     extra={"tracking_job": track.job},
                 )
-                track.artifact(manifest, first.name)
+                track.artifact(manifest, step.name)
+
+    def _track(self, step: Step, run: Run | None, seed: int | None, data: Sequence[DataSet]) -> record.TrackedJob:
+        """The record of a job, which adds to that of its network where it is not its training."""
+        if run is None:
+            return self._track_step(step, seed, data)
+        part = "" if step.name == "train" else step.name
+        return self.track_network(run, step.where["stage"], part, data, code=step.code)
 
     def places(self, run: Run, stage: str) -> tuple[Place, ...]:
         """Where MLflow shows a network: in the tables with its rows. A study shows its trials elsewhere."""
         return network_places(self.plan, run, stage)
 
-    def _track_step(
-        self, step: Step, role: str, detail: str, seed: int | None, data: Sequence[DataSet]
-    ) -> record.TrackedJob:
+    def _track_step(self, step: Step, seed: int | None, data: Sequence[DataSet]) -> record.TrackedJob:
         """The record of a job that is no network's."""
-        name = f"{step.name}-{detail}" if detail else step.name
-        role = role or "primary"
+        role, split = _role_of(step), step.where.get("split")
         return record.TrackedJob(
             self.paths,
             f"{step.name}-{role}",
-            name,
+            f"{step.name}-{split}" if split else step.name,
             code=step.code,
             seed=seed,
             role=role,
@@ -155,6 +152,11 @@ class Workspace:
     def tracked_experiments(self) -> dict[str, str]:
         """The MLflow experiments that the jobs will be shown in, with their notes."""
         return experiments(self.plan, load_tables())
+
+
+def _role_of(step: Step) -> Role:
+    """Whose data a job reads where their names do not say."""
+    return step.where.get("role", "primary")
 
 
 def data_sets(experiment: Experiment, steps: Sequence[Step], role: str) -> tuple[DataSet, ...]:

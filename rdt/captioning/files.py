@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
 from rdt.captioning.generate import Sampling, decode, denoise_captions, sentence_ranks, teacher_captions
+from rdt.captioning.model_card import show_captions, shown
 from rdt.experiment.plan import CaptionJob
 from rdt.experiment.runs import NetworkId
-from rdt.features.inputs import Inputs, caption_rows
+from rdt.features.inputs import Inputs, caption_rows, open_inputs
 from rdt.files import atomic_write_json
+from rdt.model.device import open_device
+from rdt.model.network import build, check_configuration, configuration
 from rdt.model.teacher import Teacher
-from rdt.model.weights import build, check_configuration, configuration, load_weights
-from rdt.workspace import Workspace
+from rdt.model.weights import load_weights
+from rdt.workspace import Job, Workspace
 
 
 def write_results(path: Path, image_ids: Sequence[int], captions: Sequence[str]) -> None:
@@ -35,7 +39,7 @@ def load_network(workspace: Workspace, inputs: Inputs, network: NetworkId) -> nn
 
 
 def write_captions(workspace: Workspace, job: CaptionJob, inputs: Inputs, model: nn.Module) -> dict[str, float]:
-    """Write the file of one split and those of its random draws; returns counts for tracking."""
+    """Write the file of one split, and one for each of its random draws; returns counts for tracking."""
     run = workspace.plan.runs[job.run]
     split = inputs.split(job.split)
     if isinstance(model, Teacher):
@@ -58,3 +62,18 @@ def write_captions(workspace: Workspace, job: CaptionJob, inputs: Inputs, model:
         )
         oov, words = oov + outside, words + sum(len(caption.split()) for caption in captions)
     return {"images": len(split) * (job.draws + 1), "words": words, "codes_outside_vocabulary": oov}
+
+
+def caption_all(workspace: Workspace, run_id: str, stage: str, track: Job) -> None:
+    """Write every caption file that the tables ask of one network."""
+    run, jobs = workspace.plan.runs[run_id], workspace.plan.captions_of(run_id, stage)
+    device = open_device(workspace.experiment.training, workspace.experiment.path)
+    for job in jobs:
+        started = time.monotonic()
+        inputs = open_inputs(workspace.experiment, workspace.paths, job.role, run.role, run.method.length)
+        model = load_network(workspace, inputs, NetworkId(run_id, stage)).to(device)
+        facts = write_captions(workspace, job, inputs, model)
+        facts["images_per_second"] = facts["images"] / (time.monotonic() - started)
+        track.metrics({f"{job.variant}-{job.role}-{job.split}/{key}": value for key, value in facts.items()})
+        if job == shown(jobs, run.role):
+            show_captions(workspace, job, track, inputs, model)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rdt.captioning.files import load_network
 from rdt.captioning.generate import FIRST, Sampling, decode, denoise_captions, teacher_captions
-from rdt.data.dataset import open_image
+from rdt.data.dataset import open_dataset, open_image
 from rdt.data.tokens import token_row
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
@@ -24,7 +24,7 @@ from rdt.experiment.paths import Paths
 from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Role, pool_role
 from rdt.features.encode import encode_images, load_encoder
-from rdt.features.inputs import Inputs, open_dataset, open_inputs
+from rdt.features.inputs import Inputs, open_inputs
 from rdt.features.retrieval import retrieve, train_pool
 from rdt.features.split import Split
 from rdt.features.store import FeatureStore

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rdt.claims.claim import Claim, Judgement
 from rdt.claims.judge import judge
-from rdt.claims.page import claims_csv, claims_page
+from rdt.claims.page import claims_csv, claims_page, verdict_counts
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan
 from rdt.files import atomic_write_text
@@ -14,9 +14,10 @@ from rdt.scoring.measurements import Measurements
 
 
 def write_claims(plan: Plan, paths: Paths, claims: Sequence[Claim]) -> list[Judgement]:
-    """Write ``claims.md`` and ``claims.csv`` of an experiment."""
+    """Write ``claims.md``, ``claims.csv`` and the line about them that a workflow ends with."""
     measurements = Measurements.of(plan, paths)
     judgements = [judge(claim, measurements) for claim in claims]
     atomic_write_text(paths.claims.with_suffix(".csv"), claims_csv(judgements, plan.experiment))
     atomic_write_text(paths.claims, claims_page(judgements, plan.experiment))
+    atomic_write_text(paths.verdicts, f"Claims: {paths.claims} ({verdict_counts(judgements)})\n")
     return judgements

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import time
 
-from rdt.captioning.files import load_network, write_captions
-from rdt.captioning.model_card import show_captions, shown
+from rdt.captioning.files import caption_all
 from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.errors import UserError
-from rdt.experiment.runs import NetworkId
-from rdt.features.inputs import open_inputs
-from rdt.model.device import open_device
 from rdt.provenance import steps
 
 
@@ -26,22 +21,9 @@ def run(args: argparse.Namespace) -> None:
     """Write every caption file of one network."""
     workspace = open_workspace(args)
     run = workspace.run(args.run)
-    jobs = workspace.plan.captions_of(args.run, args.stage)
-    if not jobs:
+    made = steps.captions(workspace.plan, workspace.paths, run.id, args.stage)
+    if not made:
         known = ", ".join(sorted({job.stage for job in workspace.plan.captions if job.run == args.run}))
         raise UserError("--stage", f"no table needs captions of '{args.stage}' of run {args.run}", f"choose {known}")
-    device = open_device(workspace.experiment.training, workspace.experiment.path)
-    made = steps.captions(workspace.plan, workspace.paths, run.id, args.stage)
-    with workspace.make(*made, run=run, stage=args.stage) as track:
-        for job in jobs:
-            started = time.monotonic()
-            inputs = open_inputs(workspace.experiment, workspace.paths, job.role, run.role, run.method.length)
-            model = load_network(workspace, inputs, NetworkId(args.run, args.stage)).to(device)
-            facts = write_captions(workspace, job, inputs, model)
-            rate = facts["images"] / (time.monotonic() - started)
-            name = f"{job.variant}-{job.role}-{job.split}"
-            track.metrics(
-                {f"{name}/{key}": value for key, value in facts.items()} | {f"{name}/images_per_second": rate}
-            )
-            if job == shown(jobs, run.role):
-                show_captions(workspace, job, track, inputs, model)
+    with workspace.make(*made) as job:
+        caption_all(workspace, run.id, args.stage, job)

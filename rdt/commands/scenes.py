@@ -21,6 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the role's images and annotations."""
     workspace = open_workspace(args)
-    step = steps.scenes(workspace.experiment, workspace.paths, args.role)
-    with workspace.make(step, role=args.role, seed=SEED):
+    step = steps.scenes(workspace.plan, workspace.paths, args.role)
+    with workspace.make(step, seed=SEED):
         build_scenes(step.target, args.role, workspace.experiment.data[args.role], SEED)

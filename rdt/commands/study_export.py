@@ -5,11 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rdt.commands.study import open_study, study_arguments
-from rdt.files import atomic_write_text
-from rdt.provenance.steps import Step
-from rdt.studies.export import best_text, best_trial, trials_csv
-from rdt.studies.plots import write_plots
-from rdt.studies.storage import open_stored
+from rdt.studies.export import write_study
 
 add_arguments = study_arguments
 
@@ -17,16 +13,9 @@ add_arguments = study_arguments
 def run(args: argparse.Namespace) -> None:
     """Write ``trials.csv``, ``best.yaml`` and the plots."""
     workspace = open_study(args)
-    opened = open_stored(workspace.study, workspace.folder, workspace.name, workspace.experiment.training.xe_epochs)
-    best, folder = best_trial(workspace, opened), workspace.report
-    table, setting = folder / "trials.csv", folder / "best.yaml"
-    atomic_write_text(table, trials_csv(workspace, opened))
-    atomic_write_text(setting, best_text(workspace, best, setting))
-    files = (table, setting, *write_plots(workspace.study, opened, folder))
-    step = Step("study-export", table, __name__, {}, {"study": workspace.folder / "study.json"}, files)
+    step = workspace.step("study-export")
     with workspace.make(step) as job:
-        job.metrics(
-            {f"best/val/{name}": value for name, value in zip(workspace.study.objectives, best.values, strict=True)}
-        )
-        for path in files:
+        values = zip(workspace.study.objectives, write_study(workspace).values, strict=True)
+        job.metrics({f"best/val/{name}": value for name, value in values})
+        for path in step.files:
             job.artifact(path)

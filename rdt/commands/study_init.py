@@ -6,7 +6,6 @@ import argparse
 
 from rdt.commands.study import open_study, study_arguments
 from rdt.files import atomic_write_json
-from rdt.provenance.steps import Step
 from rdt.studies.storage import create
 from rdt.studies.workspace import INIT
 
@@ -16,8 +15,7 @@ add_arguments = study_arguments
 def run(args: argparse.Namespace) -> None:
     """Create the study, or find that the one that is there is the same; ``study.json`` says what it is."""
     workspace = open_study(args)
-    identity = workspace.identity()
+    identity, step = workspace.identity(), workspace.step(INIT)
     create(workspace.study, workspace.folder, workspace.name, identity)
-    path = workspace.folder / "study.json"
-    with workspace.make(Step(INIT, path, __name__, identity, workspace.input_files())):
-        atomic_write_json(path, {"study": workspace.name, "trials": workspace.study.trials, **identity})
+    with workspace.make(step):
+        atomic_write_json(step.target, {"study": workspace.name, "trials": workspace.study.trials, **identity})

@@ -25,5 +25,5 @@ def run(args: argparse.Namespace) -> None:
         known = ", ".join(map(str, workspace.study.retrain_seeds))
         raise UserError("--seed", f"{args.seed} is not a seed of the comparison", f"choose one of {known}")
     alone = retrain(workspace, args.setting, args.seed)
-    path = workspace.folder / "compared" / f"{args.setting}-s{args.seed}.json"
+    path = workspace.paths.compared(workspace.study.name, args.setting, args.seed)
     atomic_write_json(path, {"run": alone.network.id, **alone.values})

@@ -34,4 +34,4 @@ def run(args: argparse.Namespace) -> None:
             trial.set_user_attr("worker", args.worker)
             print(run_trial(workspace, opened, trial), flush=True)
             mine.append(trial.number)
-    atomic_write_json(workspace.folder / "workers" / f"{args.worker}.json", {"trials": mine})
+    atomic_write_json(workspace.paths.study_worker(workspace.study.name, args.worker), {"trials": mine})

@@ -9,12 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rdt.commands.arguments import experiment_option, open_workspace
-from rdt.data.dataset import Image, load_role
 from rdt.data.published import CHECKSUMS, PUBLISHED, read_checksums
 from rdt.data.vocabulary import Vocabulary
 from rdt.digests import file_digest
 from rdt.experiment.plan import Cell, find_cell
-from rdt.experiment.settings import Role
 from rdt.files import read_json
 from rdt.metrics.corpus import Scorer
 from rdt.metrics.names import CHEAP, METRICS
@@ -22,7 +20,7 @@ from rdt.provenance import steps
 from rdt.provenance.links import BrokenLinkError, Walk
 from rdt.scoring.measurements import look_up
 from rdt.scoring.recompute import Recomputer, caption_sets, check_table
-from rdt.scoring.references import Targets
+from rdt.scoring.references import targets_of
 from rdt.workspace import Workspace
 
 EPILOG = """\
@@ -106,7 +104,7 @@ def recompute(workspace: Workspace, cells: Sequence[Cell], metrics: frozenset[st
     with Scorer() as scorer:
         unknown = scorer.not_run([name for name in METRICS if name in metrics])
         for role, split in dict.fromkeys((captions.role, captions.split) for captions in found):
-            again = Recomputer(workspace.paths, Targets(role, split, _images_of(workspace, role, split)), scorer)
+            again = Recomputer(workspace.paths, targets_of(workspace, role, split), scorer)
             for captions, its_cells in found.items():
                 if (captions.role, captions.split) == (role, split):
                     words = Vocabulary.load(workspace.paths.vocabulary(workspace.plan.runs[captions.network.run].role))
@@ -121,12 +119,6 @@ def why_empty(workspace: Workspace, cell: Cell) -> dict[str, str]:
     documents = [read_json(workspace.paths.scores(run, cell.stage, cell.role, cell.split)) for run in cell.runs]
     reasons = [value for document in documents if isinstance(value := look_up(cell, document), str)]
     return {cell.metric: reasons[0]} if reasons else {}
-
-
-def _images_of(workspace: Workspace, role: Role, split: str) -> tuple[Image, ...]:
-    experiment = workspace.experiment
-    scenes, root = workspace.paths.scenes(role), Path(experiment.data_root)
-    return load_role(role, experiment.data[role], scenes, root).split(split)
 
 
 def print_walk(name: str | None, cells: Sequence[Cell], walk: Walk, count: int, left: dict[str, str]) -> str:

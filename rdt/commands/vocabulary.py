@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 
 from rdt.commands.arguments import experiment_argument, open_workspace
-from rdt.data.vocabulary import build_vocabulary
+from rdt.data.vocabulary import learn_vocabulary
 from rdt.experiment.settings import ROLES
-from rdt.features.inputs import open_dataset
 from rdt.provenance import steps
 
 
@@ -20,10 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the role's vocabulary."""
     workspace = open_workspace(args)
-    step = steps.vocabulary(workspace.experiment, workspace.paths, args.role)
-    min_count = workspace.experiment.method.min_count
-    with workspace.make(step, role=args.role) as job:
-        train = open_dataset(workspace.experiment, workspace.paths, args.role).split("train")
-        vocabulary = build_vocabulary((caption.tokens for image in train for caption in image.captions), min_count)
-        vocabulary.save(step.target)
+    with workspace.make(steps.vocabulary(workspace.plan, workspace.paths, args.role)) as job:
+        vocabulary = learn_vocabulary(workspace.experiment, workspace.paths, args.role)
         job.metrics({"words": vocabulary.size, "bits": vocabulary.num_bits})

@@ -12,7 +12,8 @@ from typing import Any
 from PIL import Image as Picture
 
 from rdt.errors import UserError
-from rdt.experiment.settings import Data, Role
+from rdt.experiment.paths import Paths
+from rdt.experiment.settings import Data, Experiment, Role
 from rdt.files import read_json
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")
@@ -76,6 +77,11 @@ def load_role(role: Role, data: Data, scenes_dir: Path, data_root: Path) -> Data
     pixels = not data.features
     dataset = load(data_root / data.annotations, data_root / data.images, data.title or role, pixels=pixels)
     return without_skipped(dataset, skip_list(data, data_root))
+
+
+def open_dataset(experiment: Experiment, paths: Paths, role: Role) -> Dataset:
+    """The data set of a role, generated or the user's."""
+    return load_role(role, experiment.data[role], paths.scenes(role), Path(experiment.data_root))
 
 
 def skip_list(data: Data, data_root: Path) -> Path | None:

@@ -10,7 +10,10 @@ from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 
+from rdt.data.dataset import open_dataset
 from rdt.errors import UserError
+from rdt.experiment.paths import Paths
+from rdt.experiment.settings import Experiment, Role
 from rdt.files import atomic_write_json, read_json
 
 END = "."  # id 0: begin, end and padding at once
@@ -85,3 +88,12 @@ def build_vocabulary(captions: Iterable[tuple[str, ...]], min_count: int) -> Voc
             "method.min_count", f"no word of the train split occurs {min_count} times", "lower it or add captions"
         )
     return Vocabulary((END, *words, UNKNOWN))
+
+
+def learn_vocabulary(experiment: Experiment, paths: Paths, role: Role) -> Vocabulary:
+    """Write the vocabulary of a role's train split."""
+    train = open_dataset(experiment, paths, role).split("train")
+    captions = (caption.tokens for image in train for caption in image.captions)
+    vocabulary = build_vocabulary(captions, experiment.method.min_count)
+    vocabulary.save(paths.vocabulary(role))
+    return vocabulary

@@ -110,5 +110,10 @@ def with_differences(tables: Plan) -> Plan:
 class DifferencePaths(Paths):
     """Paths of an experiment where the scores are those of the differences."""
 
+    @classmethod
+    def beside(cls, paths: Paths) -> DifferencePaths:
+        """The differences' paths of the same experiment as ``paths``."""
+        return cls(paths.experiment, paths.results_root, paths.reports_root)
+
     def scores(self, run: str, variant: str, role: str, split: str) -> Path:
         return self.root / "differences" / run / variant / f"{role}-{split}.json"

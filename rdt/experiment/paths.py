@@ -72,6 +72,14 @@ class Paths:
         """Folder of a study: its journal, its trials and the networks of its comparison."""
         return self.root / "studies" / name
 
+    def study_worker(self, name: str, worker: int | str) -> Path:
+        """Which trials of a study a worker has run."""
+        return self.study(name) / "workers" / f"{worker}.json"
+
+    def compared(self, name: str, setting: str, seed: int | str) -> Path:
+        """Which network of a study's comparison has a setting and a seed."""
+        return self.study(name) / "compared" / f"{setting}-s{seed}.json"
+
     def study_report(self, name: str) -> Path:
         """What a study ends in: ``trials.csv``, ``best.yaml``, plots, and the comparison on test."""
         return self.reports / "studies" / name

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from rdt.errors import UserError
-from rdt.experiment.settings import Experiment, Kind, Method, Role, Stage, deciding
+from rdt.experiment.settings import EncoderSettings, Experiment, Kind, Method, Role, Stage, deciding
 
 LONGEST_CHANGES = 150  # characters of a run's name: a folder's may have 255, and logs are called after it
 
@@ -74,7 +74,7 @@ def resolved_configuration(experiment: Experiment, run: Run) -> dict[str, Any]:
         "model": _deciding_values(experiment.model, run.kind),
         "training": training | {"xe_epochs": run.xe_epochs},
         "data": data_configuration(experiment, run.role),
-        "encoder": _encoder_configuration(experiment, run.role),
+        "encoder": _encoder_of(experiment, run.role),
         "seed": run.seed,
     }
 
@@ -97,11 +97,16 @@ def _deciding_values(group: Any, kind: Kind = "captioner") -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != defaults[name]}
 
 
-def _encoder_configuration(experiment: Experiment, role: Role) -> dict[str, Any] | None:
+def encoder_configuration(encoder: EncoderSettings) -> dict[str, Any]:
+    """All that decides the weights of the encoder, which the number of threads does not."""
+    return _deciding_values(encoder)
+
+
+def _encoder_of(experiment: Experiment, role: Role) -> dict[str, Any] | None:
     """The encoder learns from the primary train split; imported features have none."""
     if experiment.data[role].features:
         return None
-    encoder = _deciding_values(experiment.encoder)
+    encoder = encoder_configuration(experiment.encoder)
     return encoder if role == "primary" else {**encoder, "data": data_configuration(experiment, "primary")}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rdt.data.coco import read_captions
-from rdt.data.dataset import Dataset, load_role
+from rdt.data.dataset import Dataset, open_dataset
 from rdt.data.tokens import token_row
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
@@ -51,11 +51,6 @@ class Inputs:
         """Token rows (m, L) of the retrieval pool, made once for all splits."""
         texts = read_pool_texts(self.index)
         return np.stack([token_row(self.vocabulary.encode(text.split()), self.length) for text in texts])
-
-
-def open_dataset(experiment: Experiment, paths: Paths, role: Role) -> Dataset:
-    """The data set of a role, generated or the user's."""
-    return load_role(role, experiment.data[role], paths.scenes(role), Path(experiment.data_root))
 
 
 def open_inputs(experiment: Experiment, paths: Paths, role: Role, trained_on: Role, length: int) -> Inputs:

@@ -6,14 +6,19 @@ reads each attribute of the object in a cell from that cell's features.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rdt.data.dataset import Image
+from rdt.data.dataset import Image, open_dataset
+from rdt.experiment.paths import Paths
+from rdt.experiment.settings import Experiment
 from rdt.features.encode import recall
 from rdt.features.store import FeatureStore
+from rdt.files import atomic_write_json
 
 ATTRIBUTES = ("kind", "color", "texture", "size")
 RIDGE = 1e-2  # relative to the mean variance of a feature
@@ -63,3 +68,18 @@ def test_recall(store: FeatureStore, images: tuple[Image, ...]) -> dict[str, flo
     first = np.cumsum([0, *(len(part) for part in vectors)])
     queries = torch.from_numpy(store.global_[store.rows_of([image.id for image in images])])
     return recall(queries, torch.from_numpy(np.concatenate(vectors)), first)
+
+
+def write_probe(experiment: Experiment, paths: Paths) -> dict[str, Any]:
+    """Probe the features of the primary role and write what they tell; returns it too."""
+    dataset, store = open_dataset(experiment, paths, "primary"), FeatureStore.open(paths.features("primary"))
+    with np.load(paths.scenes("primary") / "layout.npz", allow_pickle=False) as arrays:
+        layout = dict(arrays)
+    train, test = dataset.split("train"), dataset.split("test")
+    report = {
+        "recall": test_recall(store, test),
+        "images": len(test),
+        "cells": probe_cells(store, layout, [image.id for image in train], [image.id for image in test]),
+    }
+    atomic_write_json(paths.probe, report)
+    return report

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rdt.data.dataset import Dataset
+from rdt.data.dataset import Dataset, open_dataset
 from rdt.errors import UserError
+from rdt.experiment.paths import Paths
+from rdt.experiment.settings import Experiment, Role, pool_role
 from rdt.features.store import FeatureStore
-from rdt.files import read_arrays
+from rdt.files import atomic_folder, read_arrays
 
 POOL_WORDS = 20  # words of a caption that count for its identity
 ROWS_AT_ONCE = 65536
@@ -140,3 +142,16 @@ def train_pool(dataset: Dataset, store: FeatureStore) -> Pool:
         images += [image.id] * len(image.captions)
         vectors.append(store.captions_of(image.id)[: len(image.captions)])
     return build_pool(texts, np.concatenate(vectors), images)
+
+
+def write_index(experiment: Experiment, paths: Paths, role: Role) -> dict[str, float]:
+    """Retrieve sentences for every image of a role and write them; returns what there is to tell of them."""
+    method, source = experiment.method, pool_role(role)
+    pool = train_pool(open_dataset(experiment, paths, source), FeatureStore.open(paths.features(source)))
+    store = FeatureStore.open(paths.features(role))
+    images = [int(image) for image in store.image_ids]
+    # image ids are those of one data set: another role's images own nothing in this pool
+    found = retrieve(pool, store.query, images, method.retrieved, method.exclude_own and role == source)
+    with atomic_folder(paths.index(role)) as partial:
+        write_retrieved(partial, pool, images, found)
+    return {"pool": len(pool.texts), "similarity_of_first": float(found.similarity[:, 0].mean())}

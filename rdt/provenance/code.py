@@ -68,6 +68,16 @@ def short_modules(module: str) -> dict[str, str]:
     return {name: digest[:SHORT] for name, digest in code_modules(module).items()}
 
 
+def code_record(module: str) -> dict[str, Any]:
+    """The code behind a result, as its manifest keeps it."""
+    return {
+        "module": module,
+        "digest": code_digest(module),
+        "git": git_revision(),
+        "modules": short_modules(module),
+    }
+
+
 @functools.cache
 def _parsed(module: str) -> tuple[str, frozenset[str]]:
     """Digest of one module's code, and the modules of its package that it imports."""

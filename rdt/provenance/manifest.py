@@ -16,7 +16,7 @@ from typing import Any
 from rdt.digests import MANIFEST, combined_digest, content_files, digest, file_digest, relative_path
 from rdt.errors import UserError
 from rdt.files import atomic_write_json, read_json
-from rdt.provenance.code import code_digest, git_revision, short_modules
+from rdt.provenance.code import code_record
 
 VERSIONS = ("torch", "numpy", "faiss-cpu", "pycocoevalcap", "safetensors", "mlflow", "snakemake")
 
@@ -64,15 +64,8 @@ def write_manifest(
     manifest = {
         "command": list(command),
         "configuration": dict(configuration),
-        "code": {
-            "module": code,
-            "digest": code_digest(code),
-            "git": git_revision(),
-            "modules": short_modules(code),
-        },
-        "inputs": {
-            name: {"path": Path(path).as_posix(), "digest": recorded_digest(path)} for name, path in inputs.items()
-        },
+        "code": code_record(code),
+        "inputs": {name: _input_record(path) for name, path in inputs.items()},
         "content": content_digest(target, written),
         "files": written,
         "seed": seed,
@@ -87,6 +80,10 @@ def write_manifest(
     path = manifest_path(target)
     atomic_write_json(path, manifest)
     return path
+
+
+def _input_record(path: str | Path) -> dict[str, str]:
+    return {"path": Path(path).as_posix(), "digest": recorded_digest(path)}
 
 
 def _digests(target: Path, files: Sequence[str | Path]) -> dict[str, str]:

@@ -1,27 +1,85 @@
 """The chain from the data to the tables: what makes each output, from which settings and files.
 
-One place for what the stages write into their manifests, so that ``rdt why`` can say what they would
-write now. Pure functions of an experiment; nothing here reads the results.
+The one list of its steps. The rules take from it what they wait for, watch and make, the stages what they write into
+their manifests, and ``rdt why`` what they would write now. Functions of an experiment; of the results nothing is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rdt.data.dataset import skip_list
 from rdt.data.published import PUBLISHED
-from rdt.digests import ROOT
-from rdt.experiment.differences import FILE, DifferencePaths, difference_tables
+from rdt.digests import MANIFEST, ROOT
+from rdt.errors import UserError
+from rdt.experiment.differences import FILE, DifferencePaths, difference_plan
 from rdt.experiment.paths import Paths
-from rdt.experiment.plan import TABLES_FILE, CaptionJob, Plan
-from rdt.experiment.runs import data_configuration, resolved_configuration, settings_digest
+from rdt.experiment.plan import TABLES_FILE, CaptionJob, Cell, Plan
+from rdt.experiment.runs import data_configuration, encoder_configuration, resolved_configuration, settings_digest
 from rdt.experiment.settings import Experiment, Role, pool_role
 
 CLAIMS_FILE = PUBLISHED.parent / "claims.yaml"
 REPORT_FORMS = ROOT / "rdt" / "report"
+ARRAYS = ("image_ids.npy", "grid.npy", "global.npy", "caption_image.npy", "caption_global.npy")
+WEIGHTS = ("model.safetensors", "raw.safetensors", "config.json", "curves.csv")
+TRIALS = ("trials.csv", "best.yaml")
+COMPARISON = ("README.md", "comparison.json")
+FORMATS = (".csv", ".md", ".tex", "_tests.csv")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A command of the chain: the module that makes its results, and the files that its rule makes and waits for.
+
+    ``declares`` takes a plan, its paths and the rule's wildcards, by value or as patterns (``{role}``). Of a folder
+    it names the main files; where it names one file of many, that is written last and stands for the others.
+    """
+
+    code: str
+    declares: Callable[..., tuple[Path, ...]]
+
+
+KINDS = {
+    "scenes": Kind("rdt.data.scenes.build", lambda _, at, role: _in(at.scenes(role), "dataset.json", "layout.npz")),
+    "vocabulary": Kind("rdt.data.vocabulary", lambda _, at, role: (at.vocabulary(role),)),
+    "encoder": Kind("rdt.training.encoder", lambda _, at: _in(at.encoder, "model.safetensors")),
+    "features": Kind("rdt.features.fill", lambda _, at, role: _in(at.features(role), *ARRAYS)),
+    "probe": Kind("rdt.features.probe", lambda _, at: (at.probe,)),
+    "index": Kind("rdt.features.retrieval", lambda _, at, role: _in(at.index(role), "retrieved.npz", "pool.txt")),
+    "train": Kind("rdt.training.network", lambda _, at, run, stage: _in(at.stage(run, stage), *WEIGHTS)),
+    "captions": Kind("rdt.captioning.files", lambda _, at, run, stage: _in(_captions(at, run, stage), MANIFEST)),
+    "score": Kind("rdt.scoring.split", lambda _, at, role, split: (at.baselines(role, split),)),
+    "tables": Kind("rdt.tables.write", lambda plan, at: _table_files(plan, at)),
+    "claims": Kind("rdt.claims.write", lambda _, at: (at.claims, at.claims.with_suffix(".csv"), at.verdicts)),
+    "report": Kind("rdt.report.page", lambda _, at: (at.report,)),
+    "differences": Kind("rdt.tables.differences", lambda _, at: (at.differences,)),
+    "study-init": Kind("rdt.studies.storage", lambda _, at, study: _in(at.study(study), "study.json")),
+    "study-worker": Kind("rdt.studies.trial", lambda _, at, study, worker: (at.study_worker(study, worker),)),
+    "study-export": Kind("rdt.studies.export", lambda _, at, study: _in(at.study_report(study), *TRIALS)),
+    "study-retrain": Kind(
+        "rdt.studies.comparison", lambda _, at, study, setting, seed: (at.compared(study, setting, seed),)
+    ),
+    "study-compare": Kind("rdt.studies.write", lambda _, at, study: _in(at.study_report(study), *COMPARISON)),
+}
+
+
+def _in(folder: Path, *names: str) -> tuple[Path, ...]:
+    return tuple(folder / name for name in names)
+
+
+def _captions(paths: Paths, run: str, variant: str) -> Path:
+    """The caption folder of a network."""
+    return paths.captions(run, variant, "", "").parent
+
+
+def _table_files(plan: Plan, paths: Paths) -> tuple[Path, ...]:
+    tables = [f"table_{name}{suffix}" for name in plan.experiment.tables for suffix in FORMATS]
+    server = ["server_RDT.zip"] if plan.server else []
+    return (*_in(paths.tables, *tables, *server), paths.reports / "README.md", paths.headline)
 
 
 @dataclass(frozen=True)
@@ -30,7 +88,8 @@ class Step:
 
     ``name`` is the command, ``code`` the module whose digest decides a rerun. ``target`` is the folder or file
     that is made; where a job makes less than a folder or more than a file, ``files`` are all that it makes and
-    ``target`` stands for them.
+    ``target`` stands for them. ``where`` are the values of its rule's wildcards, ``declared`` the files that this
+    declares; steps with the same are one job.
     """
 
     name: str
@@ -39,6 +98,24 @@ class Step:
     configuration: Mapping[str, Any]
     inputs: Mapping[str, Path]
     files: tuple[Path, ...] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    declared: tuple[Path, ...] = ()
+
+
+def _step(
+    name: str,
+    plan: Plan,
+    paths: Paths,
+    target: Path,
+    configuration: Mapping[str, Any],
+    inputs: Mapping[str, Path],
+    files: Sequence[Path] = (),
+    **where: str,
+) -> Step:
+    kind = KINDS[name]
+    return Step(
+        name, target, kind.code, configuration, inputs, tuple(files), where, kind.declares(plan, paths, **where)
+    )
 
 
 def named(path: Path) -> Path:
@@ -63,92 +140,82 @@ def _of(prefix: str, files: Mapping[str, Path]) -> dict[str, Path]:
 # ---- data and features
 
 
-def scenes(experiment: Experiment, paths: Paths, role: Role) -> Step:
+def scenes(plan: Plan, paths: Paths, role: Role) -> Step:
     """The rendered images and annotations of a role."""
-    settings = {"data": data_configuration(experiment, role)}
-    return Step("scenes", paths.scenes(role), "rdt.data.scenes.build", settings, {})
+    settings = {"data": data_configuration(plan.experiment, role)}
+    return _step("scenes", plan, paths, paths.scenes(role), settings, {}, role=role)
 
 
-def vocabulary(experiment: Experiment, paths: Paths, role: Role) -> Step:
+def vocabulary(plan: Plan, paths: Paths, role: Role) -> Step:
     """The words of a role's train split."""
-    return Step(
-        "vocabulary",
-        paths.vocabulary(role),
-        "rdt.data.vocabulary",
-        {"min_count": experiment.method.min_count},
-        annotations(experiment, paths, role),
-    )
+    settings = {"min_count": plan.experiment.method.min_count}
+    inputs = annotations(plan.experiment, paths, role)
+    return _step("vocabulary", plan, paths, paths.vocabulary(role), settings, inputs, role=role)
 
 
-def encoder(experiment: Experiment, paths: Paths) -> Step:
+def encoder(plan: Plan, paths: Paths) -> Step:
     """The encoder of the primary train split; the probe's report lies in its folder too."""
-    return Step(
-        "encoder",
-        paths.encoder,
-        "rdt.commands.encoder",
-        {"encoder": asdict(experiment.encoder)},
-        {**annotations(experiment, paths, "primary"), "vocabulary": paths.vocabulary("primary")},
-        files=(paths.encoder / "model.safetensors",),
-    )
+    settings = {"encoder": encoder_configuration(plan.experiment.encoder)}
+    inputs = {**annotations(plan.experiment, paths, "primary"), "vocabulary": paths.vocabulary("primary")}
+    return _step("encoder", plan, paths, paths.encoder, settings, inputs, _in(paths.encoder, "model.safetensors"))
 
 
-def features(experiment: Experiment, paths: Paths, role: Role) -> Step:
+def features(plan: Plan, paths: Paths, role: Role) -> Step:
     """The feature store of a role, encoded or imported."""
-    inputs = annotations(experiment, paths, role)
-    if not experiment.data[role].features:
+    inputs = annotations(plan.experiment, paths, role)
+    if not plan.experiment.data[role].features:
         inputs |= {"encoder": paths.encoder / "model.safetensors", "vocabulary": paths.vocabulary("primary")}
-    settings = {"data": data_configuration(experiment, role)}
-    return Step("features", paths.features(role), "rdt.commands.features", settings, inputs)
+    settings = {"data": data_configuration(plan.experiment, role)}
+    return _step("features", plan, paths, paths.features(role), settings, inputs, role=role)
 
 
-def probe(experiment: Experiment, paths: Paths) -> Step:
+def probe(plan: Plan, paths: Paths) -> Step:
     """What the features of the primary role tell."""
-    return Step(
-        "probe",
-        paths.probe,
-        "rdt.commands.probe",
-        {},
-        {
-            **annotations(experiment, paths, "primary"),
-            "features": paths.features("primary"),
-            "layout": paths.scenes("primary") / "layout.npz",
-        },
-    )
+    inputs = {
+        **annotations(plan.experiment, paths, "primary"),
+        "features": paths.features("primary"),
+        "layout": paths.scenes("primary") / "layout.npz",
+    }
+    return _step("probe", plan, paths, paths.probe, {}, inputs)
 
 
-def index(experiment: Experiment, paths: Paths, role: Role) -> Step:
+def index(plan: Plan, paths: Paths, role: Role) -> Step:
     """The sentences that are retrieved for the images of a role."""
-    method, source = experiment.method, pool_role(role)
-    return Step(
-        "index",
-        paths.index(role),
-        "rdt.commands.index",
-        {"retrieved": method.retrieved, "exclude_own": method.exclude_own, "pool": source},
-        {
-            "features": paths.features(role),
-            "pool_features": paths.features(source),
-            **annotations(experiment, paths, source),
-        },
-    )
+    method, source = plan.experiment.method, pool_role(role)
+    settings = {"retrieved": method.retrieved, "exclude_own": method.exclude_own, "pool": source}
+    inputs = {
+        "features": paths.features(role),
+        "pool_features": paths.features(source),
+        **annotations(plan.experiment, paths, source),
+    }
+    return _step("index", plan, paths, paths.index(role), settings, inputs, role=role)
 
 
 # ---- networks and captions
 
 
-def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
-    """The weights of one network."""
-    role = plan.runs[run].role
-    earlier, captions = plan.inputs(run, stage)
-    inputs = {
-        **annotations(plan.experiment, paths, role),
+def learnt_from(experiment: Experiment, paths: Paths, role: Role) -> dict[str, Path]:
+    """What every network of a role is trained on."""
+    return {
+        **annotations(experiment, paths, role),
         "features": paths.features(role),
         "index": paths.index(role),
         "vocabulary": paths.vocabulary(role),
     }
-    inputs |= {f"{job.run}/{job.variant}/{job.split}": caption_file(paths, job) for job in captions}
+
+
+def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
+    """The weights of one network.
+
+    Earlier stages of its run are inputs by their names, captions of its first network and of its teacher as
+    ``first/<split>`` and ``teacher/train``.
+    """
+    earlier, read = plan.inputs(run, stage)
+    inputs = learnt_from(plan.experiment, paths, plan.runs[run].role)
+    inputs |= {f"{'first' if job.run == run else 'teacher'}/{job.split}": caption_file(paths, job) for job in read}
     inputs |= {name: paths.stage(before, name) for before, name in earlier}
     settings = resolved_configuration(plan.experiment, plan.runs[run])
-    return Step("train", paths.stage(run, stage), "rdt.commands.train", settings, inputs)
+    return _step("train", plan, paths, paths.stage(run, stage), settings, inputs, run=run, stage=stage)
 
 
 def captions(plan: Plan, paths: Paths, run: str, stage: str) -> tuple[Step, ...]:
@@ -160,21 +227,14 @@ def captions(plan: Plan, paths: Paths, run: str, stage: str) -> tuple[Step, ...]
 
 def _caption_folder(plan: Plan, paths: Paths, jobs: list[CaptionJob]) -> Step:
     run, stage = jobs[0].run, jobs[0].stage
-    trained_on = plan.runs[run].role
-    inputs = {"weights": paths.stage(run, stage), "vocabulary": paths.vocabulary(trained_on)}
+    inputs = {"weights": paths.stage(run, stage), "vocabulary": paths.vocabulary(plan.runs[run].role)}
     for role in dict.fromkeys(job.role for job in jobs):
         inputs |= _of(role, annotations(plan.experiment, paths, role))
         inputs |= _of(role, {"features": paths.features(role), "index": paths.index(role)})
     first = dict.fromkeys(first for job in jobs for first in plan.caption_inputs(job))
     inputs |= {f"{job.run}/{job.variant}": caption_file(paths, job).parent for job in first}
     settings = {f"{job.variant}-{job.role}-{job.split}": {"draws": job.draws, "steps": job.steps} for job in jobs}
-    return Step(
-        "captions",
-        caption_file(paths, jobs[0]).parent,
-        "rdt.commands.captions",
-        settings,
-        inputs,
-    )
+    return _step("captions", plan, paths, caption_file(paths, jobs[0]).parent, settings, inputs, run=run, stage=stage)
 
 
 def caption_file(paths: Paths, job: CaptionJob) -> Path:
@@ -187,87 +247,135 @@ def caption_file(paths: Paths, job: CaptionJob) -> Path:
 
 def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
     """The scores of all networks on one split, and those of its baselines."""
-    experiment, pool = plan.experiment, pool_role(role)
+    inputs, documents = _scored(plan, paths, role, split)
     cells = [cell for cell in plan.cells if (cell.role, cell.split) == (role, split)]
-    networks = plan.scored(role, split)
+    files = (*documents, paths.baselines(role, split))
+    settings = {"rows": _cells_digest(cells)}
+    return _step("score", plan, paths, paths.score_set(role, split), settings, inputs, files, role=role, split=split)
+
+
+def _scored(plan: Plan, paths: Paths, role: Role, split: str) -> tuple[dict[str, Path], list[Path]]:
+    """What the scores of all networks on one split are made from, and their files."""
+    experiment, pool, networks = plan.experiment, pool_role(role), plan.scored(role, split)
     documents = [paths.scores(run, stage, role, split) for run, stage in networks]
     vocabularies = dict.fromkeys(plan.runs[run].role for run, _ in networks)
-    return Step(
-        "score",
-        paths.score_set(role, split),
-        "rdt.commands.score",
-        {"rows": settings_digest({str(at): asdict(cell) for at, cell in enumerate(cells)})},
-        {
-            **_of(role, annotations(experiment, paths, role)),
-            **_of(pool, annotations(experiment, paths, pool)),
-            "index": paths.index(role),
-            **{f"vocabulary/{trained_on}": paths.vocabulary(trained_on) for trained_on in vocabularies},
-            **{f"{run}/{stage}": paths.captions(run, stage, role, split).parent for run, stage in networks},
-        },
-        files=(
-            *(file for path in documents for file in (path, path.with_suffix(".parquet"))),
-            paths.baselines(role, split),
-        ),
-    )
+    inputs = {
+        **_of(role, annotations(experiment, paths, role)),
+        **_of(pool, annotations(experiment, paths, pool)),
+        "index": paths.index(role),
+        **{f"vocabulary/{trained_on}": paths.vocabulary(trained_on) for trained_on in vocabularies},
+        **{f"{run}/{stage}": _captions(paths, run, stage) for run, stage in networks},
+    }
+    return inputs, [file for path in documents for file in (path, path.with_suffix(".parquet"))]
+
+
+def _cells_digest(cells: Sequence[Cell]) -> str:
+    """Digest of what is asked about networks."""
+    return settings_digest({str(at): vars(cell) for at, cell in enumerate(cells)})
 
 
 def tables(plan: Plan, paths: Paths) -> Step:
     """The tables in all formats, and the page about them."""
-    experiment = plan.experiment
     inputs = _measured(plan, paths)
-    if experiment.data["primary"].source == "scenes":
+    if plan.experiment.data["primary"].source == "scenes":
         inputs["probe"] = paths.probe
-    inputs |= {f"{run}/{stage}": paths.captions(run, stage, "", "").parent for run, stage in plan.server}
-    kinds = (".csv", ".md", ".tex", "_tests.csv")
-    files = [paths.tables / f"table_{name}{kind}" for name in experiment.tables for kind in kinds]
-    files += [paths.tables / "server_RDT.zip"] if plan.server else []
-    settings = {"tables": list(experiment.tables)}
-    files = (*files, paths.reports / "README.md")
-    return Step("tables", paths.tables, "rdt.commands.tables", settings, inputs, files)
+    inputs |= {f"{run}/{stage}": _captions(paths, run, stage) for run, stage in plan.server}
+    settings = {"tables": list(plan.experiment.tables), "rows": _cells_digest(plan.cells)}
+    return _step("tables", plan, paths, paths.tables, settings, inputs, _table_files(plan, paths))
 
 
 def claims(plan: Plan, paths: Paths) -> Step:
     """The verdicts on the paper's claims."""
     inputs = {**_measured(plan, paths), "claims": named(CLAIMS_FILE)}
-    files = (paths.claims, paths.claims.with_suffix(".csv"))
-    return Step("claims", paths.claims, "rdt.commands.claims", {}, inputs, files=files)
+    files = KINDS["claims"].declares(plan, paths)
+    return _step("claims", plan, paths, paths.claims, {"rows": _cells_digest(plan.cells)}, inputs, files)
 
 
 def report(plan: Plan, paths: Paths) -> Step:
-    """The page that shows all of it."""
+    """The page that shows all of it, and the differences where those were asked for before."""
     shown = dict.fromkeys((run, cell.stage) for cell in plan.cells for run in cell.runs)
-    networks = {f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown}
-    forms = {name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")}
-    inputs = {**_measured(plan, paths), "tables": paths.tables, "verdicts": paths.claims, **networks, **forms}
-    return Step("report", paths.report, "rdt.report.page", {}, inputs)
+    inputs = {
+        **_measured(plan, paths),
+        "tables": paths.tables,
+        "verdicts": paths.claims,
+        **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown},
+        **{name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")},
+        **({"differences": paths.differences} if paths.differences.exists() else {}),
+    }
+    return _step("report", plan, paths, paths.report, {}, inputs)
 
 
 def _measured(plan: Plan, paths: Paths) -> dict[str, Path]:
     """What the tables and the claims both read: the scores of all splits, the rows, the paper's numbers."""
-    drawn = {(run, cell.stage): cell for cell in plan.cells if cell.draws for run in cell.runs}
+    drawn = dict.fromkeys((run, cell.stage) for cell in plan.cells if cell.draws for run in cell.runs)
     trained_on = dict.fromkeys(plan.runs[run].role for run, _ in drawn)
     return {
         **{f"scores/{role}-{split}": paths.score_set(role, split) for role, split in plan.score_sets},
-        **{
-            f"{run}/{stage}": paths.captions(run, stage, cell.role, cell.split).parent
-            for (run, stage), cell in drawn.items()
-        },
+        **{f"{run}/{stage}": _captions(paths, run, stage) for run, stage in drawn},
         **{f"vocabulary/{role}": paths.vocabulary(role) for role in trained_on},
         "rows": named(TABLES_FILE),
         **{f"published/{name}": named(PUBLISHED / f"table_{name}.csv") for name in plan.experiment.tables},
     }
 
 
+def differences(plan: Plan, paths: DifferencePaths) -> Step:
+    """The scores of all differences, of their own plan and paths, and the table of what they are worth."""
+    inputs, documents = _scored(plan, paths, "primary", "test")
+    inputs["differences"] = named(FILE)
+    settings = {"rows": _cells_digest(plan.cells)}
+    return _step("differences", plan, paths, paths.differences, settings, inputs, (*documents, paths.differences))
+
+
+# ---- studies
+
+
+def study_init(plan: Plan, paths: Paths, study: str, settings: Mapping[str, Any]) -> Step:
+    """A study in its storage; ``settings`` are what its trials have in common, and how many are run in which way."""
+    inputs = learnt_from(plan.experiment, paths, "primary")
+    return _step("study-init", plan, paths, paths.study(study) / "study.json", settings, inputs, study=study)
+
+
+def study_worker(plan: Plan, paths: Paths, study: str, worker: int) -> Step:
+    """The trials that one worker of a study runs. They are in its storage, so there is no manifest of them."""
+    target = paths.study_worker(study, worker)
+    inputs = {"study": paths.study(study) / "study.json"}
+    return _step("study-worker", plan, paths, target, {}, inputs, study=study, worker=str(worker))
+
+
+def study_export(plan: Plan, paths: Paths, study: str, plots: Sequence[str]) -> Step:
+    """The trials, the best setting and the plots of a study."""
+    table, *_ = files = _in(paths.study_report(study), *TRIALS, *plots)
+    inputs = {"study": paths.study(study) / "study.json"}
+    return _step("study-export", plan, paths, table, {}, inputs, files, study=study)
+
+
+def study_retrain(plan: Plan, paths: Paths, study: str, setting: str, seed: int) -> Step:
+    """A network of a study's comparison; its weights and captions have manifests of their own, its name has none."""
+    target, inputs = paths.compared(study, setting, seed), {"best": paths.study_report(study) / "best.yaml"}
+    where = {"study": study, "setting": setting, "seed": str(seed)}
+    return _step("study-retrain", plan, paths, target, {}, inputs, **where)
+
+
+def study_compare(plan: Plan, paths: Paths, study: str, networks: Sequence[tuple[str, int]]) -> Step:
+    """The comparison of a study's settings by their ``networks``, each a setting and a seed."""
+    folder = paths.study_report(study)
+    table, best = _in(folder, *TRIALS)
+    inputs = {"trials": table, "best": best}
+    inputs |= {f"{setting}-s{seed}": paths.compared(study, setting, seed) for setting, seed in networks}
+    target, files = folder / "comparison.json", _in(folder, *COMPARISON)
+    return _step("study-compare", plan, paths, target, {}, inputs, files, study=study)
+
+
 # ---- all of it
 
 
 class Chain:
-    """Every step that the stages of an experiment can make."""
+    """Every step that the stages of an experiment can make, and ``others``, such as those of studies."""
 
-    def __init__(self, plan: Plan, paths: Paths) -> None:
-        self._makers: dict[Path, Step] = {}
-        for step in _steps(plan, paths):
-            self._makers |= dict.fromkeys((step.target, *step.files), step)
+    def __init__(self, plan: Plan, paths: Paths, others: Iterable[Step] = ()) -> None:
+        self.plan, self.paths = plan, paths
+        self.steps = (*_steps(plan, paths), *others)
+        self._makers = {path: step for step in self.steps for path in (step.target, *step.files)}
 
     def maker(self, path: Path) -> Step | None:
         """The step that makes ``path``, an output or a part of one; None for what no step makes."""
@@ -293,19 +401,48 @@ class Chain:
             visit(step)
         return list(found.values())
 
+    def job(self, name: str, **where: str) -> list[Step]:
+        """The steps of the job that the command ``name`` does for these wildcards; UserError where there is none."""
+        found = [step for step in self.steps if step.name == name and step.where == where]
+        if not found:
+            wanted = KINDS[name].declares(self.plan, self.paths, **where)[0]
+            known = {str(step.declared[0]): None for step in self.steps if step.name == name}
+            near = difflib.get_close_matches(str(wanted), known, n=1, cutoff=0)
+            hint = f"did you mean {near[0]}?" if near else "see what `snakemake --dry-run` plans"
+            raise UserError(wanted, f"is nothing that experiment {self.plan.experiment.name} makes", hint)
+        return found
+
+    def settings(self, name: str, **where: str) -> str:
+        """Digest of the settings of a job."""
+        return settings_digest({step.target.name: step.configuration for step in self.job(name, **where)})
+
+    def waits_for(self, name: str, **where: str) -> list[Path]:
+        """The files that a job reads; those of other steps as these declare them, absent ones of the user left out.
+
+        What is absent is told by the stage that reads it.
+        """
+        found: dict[Path, None] = {}
+        for path in (path for step in self.job(name, **where) for path in step.inputs.values()):
+            maker = self.maker(path)
+            if maker is None:
+                found |= {path: None} if path.exists() else {}
+            else:
+                found |= dict.fromkeys([path] if path in maker.declared else maker.declared)
+        return list(found)
+
 
 def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
     experiment = plan.experiment
     for role, data in experiment.data.items():
         if data.source == "scenes":
-            yield scenes(experiment, paths, role)
-        yield vocabulary(experiment, paths, role)
-        yield features(experiment, paths, role)
-        yield index(experiment, paths, role)
+            yield scenes(plan, paths, role)
+        yield vocabulary(plan, paths, role)
+        yield features(plan, paths, role)
+        yield index(plan, paths, role)
     if experiment.encoder is not None:
-        yield encoder(experiment, paths)
+        yield encoder(plan, paths)
     if experiment.data["primary"].source == "scenes":
-        yield probe(experiment, paths)
+        yield probe(plan, paths)
     for run, stage in plan.trainings:
         yield training(plan, paths, run, stage)
         yield from captions(plan, paths, run, stage)
@@ -314,17 +451,4 @@ def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
     yield tables(plan, paths)
     yield claims(plan, paths)
     yield report(plan, paths)
-
-
-def differences(plan: Plan, paths: DifferencePaths) -> Step:
-    """The scores of all differences, and the table of what they are worth."""
-    scored = score(plan, paths, "primary", "test")
-    files = [file for file in scored.files if file != paths.baselines("primary", "test")]
-    return Step(
-        "differences",
-        paths.differences,
-        "rdt.commands.differences",
-        {"rows": settings_digest(difference_tables(plan.experiment))},
-        scored.inputs | {"differences": named(FILE)},
-        files=(*files, paths.differences),
-    )
+    yield differences(difference_plan(experiment), DifferencePaths.beside(paths))

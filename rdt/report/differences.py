@@ -41,7 +41,7 @@ def difference_rows(experiment: Experiment, paths: Paths) -> list[DifferenceRow]
     """All differences in the order of their file, with the rows that they are compared with before them."""
     found: dict[tuple[str, str], Value] = {}
     if paths.differences.is_file():
-        apart = DifferencePaths(paths.experiment, paths.results_root, paths.reports_root)
+        apart = DifferencePaths.beside(paths)
         for table in measured(difference_plan(experiment), apart):
             found |= {(table.name, value.cell.row): value for value in table.values if value.cell.metric == METRIC}
     rows = [

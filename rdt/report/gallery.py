@@ -13,10 +13,10 @@ from torch import nn
 
 from rdt.captioning.files import load_network
 from rdt.data.coco import read_captions
-from rdt.data.dataset import Image, open_image
+from rdt.data.dataset import Image, open_dataset, open_image
 from rdt.experiment.plan import Plan
 from rdt.experiment.runs import NetworkId, override
-from rdt.features.inputs import Inputs, caption_rows, open_dataset, open_inputs
+from rdt.features.inputs import Inputs, caption_rows, open_inputs
 from rdt.features.split import Split
 from rdt.scoring.files import read_columns
 from rdt.workspace import Workspace

@@ -18,11 +18,12 @@ from rdt.data.dataset import Image
 from rdt.data.tokens import sentence, token_row, valid_mask
 from rdt.data.vocabulary import Vocabulary
 from rdt.diffusion.bits import encode_bits
-from rdt.draws import epoch_order, image_draw
+from rdt.draws import epoch_order
 from rdt.experiment.settings import Method
 from rdt.losses import close_pairs, pairwise_ranking_loss, sentence_quality
 from rdt.metrics.ciderd import DocumentFrequency
 from rdt.metrics.ngrams import ORDERS
+from rdt.training.batches import image_draw
 
 BUILDERS = "builder's"
 PADDINGS = {"masked": "words and end", "included": "all positions"}  # what q* is a mean over

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from rdt.data.dataset import Image, load_role
+from rdt.data.dataset import Image, open_dataset
 from rdt.errors import UserError
 from rdt.experiment.settings import Role
 from rdt.metrics.corpus import Scorer
@@ -67,6 +67,5 @@ def targets_of(workspace: Workspace, role: Role, split: str) -> Targets:
 
 
 def split_images(workspace: Workspace, role: Role, split: str) -> tuple[Image, ...]:
-    experiment = workspace.experiment
-    dataset = load_role(role, experiment.data[role], workspace.paths.scenes(role), Path(experiment.data_root))
-    return dataset.split(split)
+    """The images of a split of an experiment."""
+    return open_dataset(workspace.experiment, workspace.paths, role).split(split)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rdt.captioning.model_card import shown_folder, write_card
 from rdt.experiment.runs import NetworkId
 from rdt.experiment.settings import Role
+from rdt.provenance.steps import KINDS
 from rdt.scoring.files import ScoreDocument
 from rdt.workspace import Workspace
 
@@ -27,7 +28,7 @@ def show_scores(
             for scope, part in document["scopes"].items()
             for metric, value in part["metrics"].items()
         }
-        with workspace.track_network(run, stage, f"score-{role}-{split}{steps}", code="rdt.commands.score") as track:
+        with workspace.track_network(run, stage, f"score-{role}-{split}{steps}", code=KINDS["score"].code) as track:
             track.metrics(scores, 0)
             if front == split:
                 folder = shown_folder(workspace, NetworkId(run_id, stage))

@@ -67,7 +67,7 @@ def retrain(workspace: StudyWorkspace, setting: Setting, seed: int) -> StudyNetw
     alone = compared_network(workspace, setting, seed)
     network, (job,) = alone.network, alone.jobs
     train(Training(alone, network, STAGE, workspace.inputs))
-    with alone.make(*steps.captions(alone.plan, alone.paths, network.id, STAGE), run=network, stage=STAGE):
+    with alone.make(*steps.captions(alone.plan, alone.paths, network.id, STAGE)):
         device = open_device(workspace.experiment.training, workspace.experiment.path)
         model = load_network(alone, workspace.inputs, NetworkId(network.id, STAGE)).to(device)
         write_captions(alone, job, workspace.inputs, model)

@@ -15,8 +15,21 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rdt.errors import UserError
 from rdt.experiment.file import load_experiment, split_budget
+from rdt.files import atomic_write_text
+from rdt.studies.plots import write_plots
 from rdt.studies.queue import first_attempt
+from rdt.studies.storage import open_stored
 from rdt.studies.workspace import StudyWorkspace
+
+
+def write_study(workspace: StudyWorkspace) -> FrozenTrial:
+    """Write ``trials.csv``, ``best.yaml`` and the plots; returns the best trial."""
+    opened = open_stored(workspace.study, workspace.folder, workspace.name, workspace.experiment.training.xe_epochs)
+    best, setting = best_trial(workspace, opened), workspace.report / "best.yaml"
+    atomic_write_text(workspace.report / "trials.csv", trials_csv(workspace, opened))
+    atomic_write_text(setting, best_text(workspace, best, setting))
+    write_plots(workspace.study, opened, workspace.report)
+    return best
 
 
 def best_trial(workspace: StudyWorkspace, opened: optuna.Study) -> FrozenTrial:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from rdt.errors import UserError
 from rdt.experiment.file import EXPERIMENTS, NAME, locate, read_preset
 from rdt.experiment.plan import load_tables
-from rdt.experiment.runs import Run, captioner, override
+from rdt.experiment.runs import Run, captioner, override, resolved_configuration
 from rdt.experiment.settings import Count, Experiment, Listed, Method, Range, Seed, TrainingSettings
 from rdt.experiment.values import load_yaml, parse, parse_part, wrong
 
@@ -96,6 +96,19 @@ class Study(_Keys):
         training = dataclasses.replace(experiment.training, **changed)
         method = dataclasses.replace(experiment.method, select_on="val")
         return dataclasses.replace(experiment, training=training, method=method)
+
+    @property
+    def plots(self) -> tuple[str, ...]:
+        """Names of its plots."""
+        return ("history", "importance", "space", *(["front"] if len(self.objectives) > 1 else []))
+
+    def common(self, experiment: Experiment) -> dict[str, Any]:
+        """What all its trials on a :meth:`budgeted` experiment have in common, but for the files that they read."""
+        return {
+            "parameters": {name: dataclasses.asdict(span) for name, span in self.parameters.items()},
+            "objectives": list(self.objectives),
+            "settings": resolved_configuration(experiment, self.network(experiment, self.paper(), self.seed)),
+        }
 
     def network(self, experiment: Experiment, values: Mapping[str, float], seed: int) -> Run:
         """The run of a :meth:`budgeted` experiment with these values of the parameters."""

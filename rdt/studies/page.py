@@ -9,7 +9,6 @@ from rdt.metrics.names import RECORD
 from rdt.scoring.evaluation import interval_text
 from rdt.studies.comparison import SettingComparison
 from rdt.studies.file import JOURNAL
-from rdt.studies.plots import plot_names
 from rdt.studies.workspace import StudyWorkspace
 from rdt.templates import filled
 
@@ -36,7 +35,7 @@ def study_page(workspace: StudyWorkspace, comparison: SettingComparison) -> str:
         },
         cider=comparison.difference["C"],
         interval_text=interval_text,
-        plots=plot_names(workspace.study),
+        plots=workspace.study.plots,
         in_a_journal=workspace.study.storage == JOURNAL,
     )
 

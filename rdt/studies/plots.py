@@ -34,11 +34,6 @@ STAR = {"marker": "*", "s": 220, "color": RED, "edgecolors": "white", "linewidth
 SQUARE = {"marker": "s", "s": 46, "facecolors": "none", "edgecolors": RED, "linewidths": 1.1, "zorder": 4}
 
 
-def plot_names(study: Study) -> tuple[str, ...]:
-    """The plots that a study has."""
-    return ("history", "importance", "space", *(["front"] if len(study.objectives) > 1 else []))
-
-
 def write_plots(study: Study, opened: optuna.Study, folder: Path) -> list[Path]:
     """Write all plots of a study as PNG; returns their paths."""
     draw: dict[str, Callable[[Study, _Trials], Figure]] = {
@@ -48,7 +43,7 @@ def write_plots(study: Study, opened: optuna.Study, folder: Path) -> list[Path]:
         "front": _front,
     }
     trials, paths = _Trials(study, opened), []
-    for name in plot_names(study):
+    for name in study.plots:
         paths.append(folder / f"{name}.png")
         with atomic_file(paths[-1]) as partial:
             draw[name](study, trials).savefig(partial, format="png", dpi=130, metadata={"Software": None})

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdt.experiment.plan import DRAWS, caption_job
-from rdt.experiment.runs import resolved_configuration
 from rdt.metrics.names import DRAWN_METRICS
-from rdt.provenance import steps
 from rdt.provenance.manifest import recorded_digest
 from rdt.provenance.steps import Step
 from rdt.studies.file import Study
 from rdt.studies.network import PARENT, STAGE, StudyNetwork
+from rdt.studies.steps import study_steps
 from rdt.tracking import record
 from rdt.tracking.places import STUDIES
 from rdt.tracking.record import DataSet, Place
@@ -61,35 +60,23 @@ class StudyWorkspace(Workspace):
         paths = self.paths.within(self.folder / folder)
         return StudyNetwork(self.experiment, paths, self.study.name, label, values, run, jobs)
 
-    @cached_property
-    def _paper(self) -> StudyNetwork:
-        return self.network(self.study.paper(), self.study.seed, "", "")
-
     def identity(self) -> dict[str, Any]:
         """What all trials of the study have in common, by part; trials with another cannot be compared with them."""
-        return {
-            "parameters": {name: asdict(span) for name, span in self.study.parameters.items()},
-            "objectives": list(self.study.objectives),
-            "settings": resolved_configuration(self.experiment, self._paper.network),
-            "inputs": {name: recorded_digest(path) for name, path in self.input_files().items()},
-        }
+        inputs = {name: recorded_digest(path) for name, path in self.step(INIT).inputs.items()}
+        return self.study.common(self.experiment) | {"inputs": inputs}
 
-    def input_files(self) -> dict[str, Path]:
-        """The files that every trial reads."""
-        paper = self._paper
-        return dict(steps.training(paper.plan, paper.paths, paper.network.id, STAGE).inputs)
+    def step(self, name: str) -> Step:
+        """The step of the study that the command ``name`` does."""
+        return next(step for step in study_steps(self.study, self.plan, self.paths) if step.name == name)
 
     @cached_property
     def inputs(self) -> Inputs:
         """Opened inputs of the trials, read once."""
         from rdt.features.inputs import open_inputs  # and torch, which a worker of a finished study does without
 
-        role = self._paper.network.role
-        return open_inputs(self.experiment, self.paths, role, role, self.experiment.method.length)
+        return open_inputs(self.experiment, self.paths, "primary", "primary", self.experiment.method.length)
 
-    def _track_step(
-        self, step: Step, role: str, detail: str, seed: int | None, data: Sequence[DataSet]
-    ) -> record.TrackedJob:
+    def _track_step(self, step: Step, seed: int | None, data: Sequence[DataSet]) -> record.TrackedJob:
         """The MLflow run of the study, made by its first step; the others add to it."""
         first = step.name == INIT
         return record.TrackedJob(

@@ -6,9 +6,15 @@ from itertools import groupby
 
 from rdt.experiment.differences import DifferencePaths, difference_tables
 from rdt.experiment.plan import Plan
+from rdt.files import atomic_write_text
+from rdt.metrics.corpus import Scorer
 from rdt.scoring.measurements import Measurements
+from rdt.scoring.references import targets_of
+from rdt.scoring.systems import score_plan
 from rdt.tables.build import compare_rows, fill
+from rdt.tables.formats import to_tests_csv
 from rdt.tables.table import Table
+from rdt.workspace import Workspace
 
 
 def measured(plan: Plan, paths: DifferencePaths) -> list[Table]:
@@ -21,3 +27,11 @@ def measured(plan: Plan, paths: DifferencePaths) -> list[Table]:
         columns = tuple(definition["parts"][0]["metrics"])
         tables.append(Table(name, definition["title"], (), (("", columns),), values))
     return tables
+
+
+def write_differences(workspace: Workspace, plan: Plan, paths: DifferencePaths) -> None:
+    """Score the networks of the differences and write their table."""
+    with Scorer(paths.cache) as scorer:
+        score_plan(plan, paths, targets_of(workspace, "primary", "test"), scorer)
+    first, *others = (to_tests_csv(table).splitlines(keepends=True) for table in measured(plan, paths))
+    atomic_write_text(paths.differences, "".join([*first, *(line for lines in others for line in lines[1:])]))

@@ -44,7 +44,10 @@ def server_zip(paths: Paths, network: NetworkId, name: str) -> bytes:
 
 
 def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths: Paths) -> list[str]:
-    """Write every table as CSV, Markdown and LaTeX, the server's archive and the page; returns the headline."""
+    """Write every table as CSV, Markdown and LaTeX, the server's archive and the page; returns the headline.
+
+    The headline is written too, after where the tables and the page are: what a workflow ends with.
+    """
     measurements = Measurements.of(plan, paths)
     score = measurements.score
     tables = build_tables(plan, definitions, measurements)
@@ -58,7 +61,10 @@ def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths
     found = paths.encoder / "probe.json"
     probe = read_json(found) if found.exists() else None
     atomic_write_text(paths.reports / "README.md", summary(plan, tables, score, baselines, probe))
-    return headline(plan, tables, score, baselines.get("primary"))
+    lines = headline(plan, tables, score, baselines.get("primary"))
+    places = [f"Tables: {paths.tables}", f"Summary: {paths.reports / 'README.md'}"]
+    atomic_write_text(paths.headline, "\n".join([*places, *lines]) + "\n")
+    return lines
 
 
 def read_baselines(paths: Paths, roles: Iterable[str]) -> dict[str, Mapping[str, Any]]:

@@ -9,8 +9,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rdt.draws import image_draw
+from rdt.draws import choose, generator
 from rdt.features.split import Split, sentence_input
+
+
+@dataclass(frozen=True)
+class ImageDraw:
+    """What one image needs in one epoch, for its c captions."""
+
+    captions: np.ndarray  # (c,) which of its captions, in which order
+    sentences: np.ndarray  # (c,) which of its K retrieved sentences
+    t: np.ndarray  # (c,) t' ~ U(0, t_max)
+    noise: np.ndarray  # (c, L, b) epsilon of Eq. 1
+
+
+def image_draw(
+    seed: int, epoch: int, image_id: int, captions: int, available: int, sentences: int, t_max: float, shape: tuple
+) -> ImageDraw:
+    """Draws of one image: ``captions`` of its ``available`` captions, and as many of its ``sentences``."""
+    rng = generator(seed, "image", epoch, image_id)
+    return ImageDraw(
+        captions=choose(rng, available, captions),
+        sentences=choose(rng, sentences, captions),
+        t=rng.random(captions, dtype=np.float32) * np.float32(t_max),
+        noise=rng.standard_normal((captions, *shape), dtype=np.float32),
+    )
 
 
 @dataclass(frozen=True)

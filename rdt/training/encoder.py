@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rdt.data.dataset import Dataset
+from rdt.data.dataset import Dataset, open_dataset
 from rdt.data.vocabulary import Vocabulary
 from rdt.draws import generator
-from rdt.experiment.settings import EncoderSettings
+from rdt.experiment.paths import Paths
+from rdt.experiment.settings import EncoderSettings, Experiment
 from rdt.features.encode import caption_ids, encode_captions, encode_images, read_images, recall, tower_input
 from rdt.features.two_tower import TwoTower
-from rdt.training.loop import Budget
+from rdt.model.weights import save_weights
+from rdt.provenance.code import code_digest
+from rdt.training.loop import Budget, Log, fit
 from rdt.training.schedule import cosine
 
 CODE = __name__
@@ -119,3 +122,18 @@ def encoder_budget(encoder: EncoderSettings, images: int) -> Budget:
         checkpoint_seconds=60,
         seed=SEED,
     )
+
+
+def train_encoder(experiment: Experiment, paths: Paths, log: Log) -> None:
+    """Train the encoder, from its checkpoint if there is one, and write its weights."""
+    encoder, checkpoint = experiment.encoder, paths.encoder / "checkpoint.pt"
+    torch.set_num_threads(encoder.threads)
+    torch.manual_seed(SEED)
+    dataset, vocabulary = open_dataset(experiment, paths, "primary"), Vocabulary.load(paths.vocabulary("primary"))
+    train, val = (Pairs.load(dataset, split, vocabulary, encoder.image_size) for split in ("train", "val"))
+    model = TwoTower(vocabulary.size, encoder.width).to(memory_format=torch.channels_last)
+    identity = {"configuration": repr(encoder), "vocabulary": vocabulary.digest, "code": code_digest(CODE)}
+    budget = encoder_budget(encoder, len(train.image_ids))
+    outcome = fit(model, Contrast(train, val), budget, checkpoint, identity, log)
+    save_weights(paths.encoder / "model.safetensors", outcome.ema)
+    checkpoint.unlink()

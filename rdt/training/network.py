@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,7 +15,6 @@ from rdt.captioning.model_card import show_training
 from rdt.diffusion.bits import bit_width
 from rdt.draws import torch_seed
 from rdt.errors import UserError
-from rdt.experiment.plan import CaptionJob
 from rdt.experiment.runs import Run, settings_digest
 from rdt.experiment.settings import Stage
 from rdt.features.inputs import Inputs, caption_rows
@@ -22,8 +23,9 @@ from rdt.files import atomic_write_text
 from rdt.metrics.ciderd import CiderD
 from rdt.model.captioner import Captioner
 from rdt.model.device import open_device
+from rdt.model.network import build, check_configuration, configuration, save_configuration
 from rdt.model.teacher import Teacher
-from rdt.model.weights import build, check_configuration, configuration, load_weights, save_configuration, save_weights
+from rdt.model.weights import load_weights, save_weights
 from rdt.provenance import steps
 from rdt.provenance.code import code_digest
 from rdt.provenance.manifest import recorded_digest
@@ -52,13 +54,13 @@ class Training:
 
     @property
     def folder(self) -> Path:
-        return self.workspace.paths.stage(self.run.id, self.stage)
+        return self.step.target
 
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-    @property
+    @cached_property
     def step(self) -> steps.Step:
         return steps.training(self.workspace.plan, self.workspace.paths, self.run.id, self.stage)
 
@@ -73,23 +75,9 @@ class Training:
     def is_rl(self) -> bool:
         return self.stage.startswith("rl")
 
-    @property
-    def _reads(self) -> tuple[CaptionJob, ...]:
-        return self.workspace.plan.inputs(self.run, self.stage)[1]
-
-    def first_cascade_file(self, split: str) -> Path | None:
-        """Captions of the first network on ``split``, which the second one starts from."""
-        for job in self._reads:
-            if job.run == self.run.id and job.split == split:
-                return self.workspace.paths.captions(job.run, job.variant, job.role, job.split)
-        return None
-
-    def teacher_file(self) -> Path:
-        """The teacher's captions of the train split."""
-        (job,) = (job for job in self._reads if job.run != self.run.id)
-        return self.workspace.paths.captions(job.run, job.variant, job.role, job.split)
-
-    def rows(self, path: Path | None, split: Split) -> object:
+    def rows(self, said: str, split: Split) -> np.ndarray | None:
+        """Token rows (n, L) of the captions of ``split`` that the step reads as ``said``; None where it reads none."""
+        path = self.step.inputs.get(said)
         if path is None:
             return None
         return caption_rows(path, split.image_ids, self.inputs.vocabulary, self.inputs.length)
@@ -105,7 +93,7 @@ def task(training: Training, train: Split) -> Task:
         common = {"split": train, "method": method, "seed": run.seed}
         common["evaluate"] = Selection.of(images, lambda model: _teacher_says(training, model, split))
         return TeacherRL(**common, reward=_reward(training, train)) if training.is_rl else TeacherXE(**common)
-    cascade = training.rows(training.first_cascade_file(method.select_on), split)
+    cascade = training.rows(f"first/{method.select_on}", split)
     sampling = Sampling(method, experiment.training.evaluate_steps, run.seed)
     ranks = sentence_ranks(split, run.seed, None, 0)
 
@@ -119,11 +107,11 @@ def task(training: Training, train: Split) -> Task:
         "seed": run.seed,
         "num_bits": bit_width(training.inputs.vocabulary.size),
         "evaluate": Selection.of(images, says),
-        "first_cascade": training.rows(training.first_cascade_file("train"), train),
+        "first_cascade": training.rows("first/train", train),
     }
     if not training.is_rl:
         return CaptionerXE(**common)
-    teacher = training.rows(training.teacher_file(), train)
+    teacher = training.rows("teacher/train", train)
     return CaptionerRL(**common, teacher=teacher, reward=_reward(training, train))
 
 
@@ -177,7 +165,7 @@ def network(training: Training) -> nn.Module:
     model = build(experiment, run, training.stage, inputs.vocabulary.size, *dims)
     if training.is_rl:
         earlier = training.stage.replace("rl", "xe")
-        folder = training.workspace.paths.stage(run.id, earlier)
+        folder = training.step.inputs[earlier]
         check_configuration(folder, configuration(experiment, run, earlier, inputs.vocabulary, *dims))
         load_weights(folder / "raw.safetensors", model)
     return model
@@ -202,7 +190,7 @@ def train(training: Training, stop: Stop = never) -> Outcome:
     with parallel.group(device):
         if not parallel.leads():
             return fitted(training, device, lambda record, step: None, stop)
-        with workspace.make(training.step, run=training.run, stage=training.stage) as job:
+        with workspace.make(training.step) as job:
             outcome = fitted(training, device, job.metrics, stop)
             write_outcome(training, outcome)
             job.artifact(training.folder / "curves.csv")

@@ -16,9 +16,10 @@ from rdt.experiment.runs import Run
 from rdt.experiment.settings import Method, ModelSettings
 from rdt.model.blocks import Attention, SentenceBlock
 from rdt.model.captioner import Captioner
+from rdt.model.network import build, check_configuration, configuration, save_configuration
 from rdt.model.teacher import Teacher
 from rdt.model.visual import VisualEncoder
-from rdt.model.weights import build, check_configuration, configuration, load_weights, save_configuration, save_weights
+from rdt.model.weights import load_weights, save_weights
 
 V, D, E, L = 21, 6, 5, 8  # words, grid and global channels, positions
 SIZES = ModelSettings(

@@ -13,7 +13,7 @@ import torch
 
 from rdt.data.dataset import Caption, Image, load_karpathy
 from rdt.data.vocabulary import Vocabulary, build_vocabulary
-from rdt.draws import epoch_order, image_draw
+from rdt.draws import epoch_order
 from rdt.experiment.file import load_experiment
 from rdt.experiment.settings import Method
 from rdt.metrics.ciderd import DocumentFrequency
@@ -28,6 +28,7 @@ from rdt.report.survey import (
     survey,
     training_batches,
 )
+from rdt.training.batches import image_draw
 from tests.bench import coco
 from tests.support import stub_coco, tiny
 from tests.support.repository import REPOSITORY

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from rdt.data.tokens import sentence, valid_mask
 from rdt.diffusion.bits import decode_bits, encode_bits
-from rdt.draws import choose, epoch_order, generator, image_draw, torch_seed
+from rdt.draws import choose, epoch_order, generator, torch_seed
 from rdt.errors import UserError
 from rdt.experiment.file import load_experiment
 from rdt.experiment.settings import Method, ModelSettings
@@ -32,7 +32,7 @@ from rdt.features.store import GRID_CELLS, FeatureStore
 from rdt.metrics.ciderd import CiderD
 from rdt.model.captioner import Captioner
 from rdt.model.teacher import Teacher
-from rdt.training.batches import Batch, make_batch
+from rdt.training.batches import Batch, image_draw, make_batch
 from rdt.training.loop import Budget, Outcome, fit
 from rdt.training.rl import CaptionerRL, build_reward, critical_losses, rewards
 from rdt.training.schedule import cosine, noam

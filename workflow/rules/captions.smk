@@ -1,9 +1,9 @@
 rule captions:
     input:
-        caption_inputs,
+        made_from("captions"),
         tracking=ancient(TRACKING),
     output:
-        f"{ROOT}/captions/{{run}}/{{stage}}/manifest.json",
+        made("captions", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/captions/{{run}}.{{stage}}.log",
     benchmark:
@@ -12,21 +12,16 @@ rule captions:
         run="(?!teacher-)[^/]+",
     conda:
         ENVIRONMENT
-    threads: EXPERIMENT.training.threads
+    threads: TRAINING.threads
     resources:
-        gpu=gpus(),
+        gpu=GPU,
     params:
-        code=code_digest("rdt.commands.captions"),
-        settings=lambda wildcards: setting(
-            [
-                asdict(job)
-                for job in NETWORKS.captions_of(wildcards.run, wildcards.stage)
-            ]
-        ),
+        made_with("captions"),
     message:
         "caption with {wildcards.run} {wildcards.stage}"
     shell:
-        rdt("captions EXPERIMENT --run {wildcards.run} --stage {wildcards.stage}")
+        f"RDT_RULE=captions python -m rdt captions {NAMED}"
+        " --run {wildcards.run} --stage {wildcards.stage} > {log} 2>&1"
 
 
 # The second stages wait for the teacher's captions, so they go before those that only the tables read.

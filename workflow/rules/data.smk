@@ -10,13 +10,12 @@ rule track_init:
     message:
         "set up the tracking database"
     shell:
-        rdt("track init EXPERIMENT")
+        f"RDT_RULE=track_init python -m rdt track init {NAMED} > {{log}} 2>&1"
 
 
 rule scenes:
     output:
-        f"{ROOT}/data/{{role}}/dataset.json",
-        f"{ROOT}/data/{{role}}/layout.npz",
+        made("scenes", role="{role}"),
     log:
         f"{ROOT}/logs/scenes_{{role}}.log",
     benchmark:
@@ -24,21 +23,18 @@ rule scenes:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.data.scenes.build"),
-        settings=lambda wildcards: setting(
-            data_configuration(EXPERIMENT, wildcards.role)
-        ),
+        made_with("scenes"),
     message:
         "render the {wildcards.role} images"
     shell:
-        rdt("scenes EXPERIMENT --role {wildcards.role}")
+        f"RDT_RULE=scenes python -m rdt scenes {NAMED} --role {{wildcards.role}} > {{log}} 2>&1"
 
 
 rule vocabulary:
     input:
-        annotations=lambda wildcards: annotations(wildcards.role),
+        made_from("vocabulary"),
     output:
-        f"{ROOT}/vocabulary/{{role}}.json",
+        made("vocabulary", role="{role}"),
     log:
         f"{ROOT}/logs/vocabulary_{{role}}.log",
     benchmark:
@@ -46,9 +42,8 @@ rule vocabulary:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.data.vocabulary"),
-        settings=setting(EXPERIMENT.method.min_count),
+        made_with("vocabulary"),
     message:
         "vocabulary of {wildcards.role}"
     shell:
-        rdt("vocabulary EXPERIMENT --role {wildcards.role}")
+        f"RDT_RULE=vocabulary python -m rdt vocabulary {NAMED} --role {{wildcards.role}} > {{log}} 2>&1"

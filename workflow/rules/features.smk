@@ -1,57 +1,48 @@
 rule encoder:
     input:
-        annotations=annotations("primary"),
-        vocabulary=f"{ROOT}/vocabulary/primary.json",
+        made_from("encoder"),
     output:
-        f"{ROOT}/encoder/model.safetensors",
+        made("encoder"),
     log:
         f"{ROOT}/logs/encoder.log",
     benchmark:
         f"{ROOT}/benchmarks/encoder.tsv"
     conda:
         ENVIRONMENT
-    threads: encoder_threads()
+    threads: ENCODER_THREADS
     params:
-        code=code_digest("rdt.commands.encoder"),
-        settings=setting(EXPERIMENT.encoder and asdict(EXPERIMENT.encoder)),
+        made_with("encoder"),
     message:
         "train the encoder"
     shell:
-        rdt("encoder EXPERIMENT")
+        f"RDT_RULE=encoder python -m rdt encoder {NAMED} > {{log}} 2>&1"
 
 
 rule features:
     input:
-        feature_inputs,
+        made_from("features"),
     output:
-        expand(
-            f"{ROOT}/features/{{{{role}}}}/{{name}}.npy",
-            name=[Path(path).stem for path in store("primary")],
-        ),
+        made("features", role="{role}"),
     log:
         f"{ROOT}/logs/features_{{role}}.log",
     benchmark:
         f"{ROOT}/benchmarks/features_{{role}}.tsv"
     conda:
         ENVIRONMENT
-    threads: encoder_threads()
+    threads: ENCODER_THREADS
     params:
-        code=code_digest("rdt.commands.features"),
-        settings=lambda wildcards: setting(
-            data_configuration(EXPERIMENT, wildcards.role)
-        ),
+        made_with("features"),
     message:
         "features of {wildcards.role}"
     shell:
-        rdt("features EXPERIMENT --role {wildcards.role}")
+        f"RDT_RULE=features python -m rdt features {NAMED} --role {{wildcards.role}} > {{log}} 2>&1"
 
 
 rule probe:
     input:
-        store("primary"),
-        layout=f"{ROOT}/data/primary/layout.npz",
+        made_from("probe"),
     output:
-        f"{ROOT}/encoder/probe.json",
+        made("probe"),
     log:
         f"{ROOT}/logs/probe.log",
     benchmark:
@@ -59,20 +50,18 @@ rule probe:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.commands.probe"),
+        made_with("probe"),
     message:
         "probe the features"
     shell:
-        rdt("probe EXPERIMENT")
+        f"RDT_RULE=probe python -m rdt probe {NAMED} > {{log}} 2>&1"
 
 
 rule index:
     input:
-        lambda wildcards: [*store(wildcards.role), *store(pool_role(wildcards.role))],
-        pool=lambda wildcards: annotations(pool_role(wildcards.role)),
+        made_from("index"),
     output:
-        f"{ROOT}/index/{{role}}/retrieved.npz",
-        f"{ROOT}/index/{{role}}/pool.txt",
+        made("index", role="{role}"),
     log:
         f"{ROOT}/logs/index_{{role}}.log",
     benchmark:
@@ -80,9 +69,8 @@ rule index:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.commands.index"),
-        settings=setting(EXPERIMENT.method.retrieved, EXPERIMENT.method.exclude_own),
+        made_with("index"),
     message:
         "retrieve sentences for {wildcards.role}"
     shell:
-        rdt("index EXPERIMENT --role {wildcards.role}")
+        f"RDT_RULE=index python -m rdt index {NAMED} --role {{wildcards.role}} > {{log}} 2>&1"

@@ -1,15 +1,9 @@
 # What is made on request: the page that shows everything, and the differences to the released code.
 rule report:
     input:
-        page=(PATHS.reports / "README.md").as_posix(),
-        verdicts=PATHS.claims.as_posix(),
-        forms=["rdt/report/page.html", "rdt/report/style.css"],
-        # shown where it was asked for before
-        differences=PATHS.differences.as_posix() if PATHS.differences.exists() else [],
+        made_from("report"),
     output:
-        report(
-            PATHS.report.as_posix(), category="Report", caption="../report/report.rst"
-        ),
+        report(made("report"), category="Report", caption="../report/report.rst"),
     log:
         f"{ROOT}/logs/report.log",
     benchmark:
@@ -17,22 +11,20 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.report.page"),
+        made_with("report"),
     message:
         "write the report"
     shell:
-        rdt("report EXPERIMENT")
+        f"RDT_RULE=report python -m rdt report {NAMED} > {{log}} 2>&1"
 
 
 rule differences:
     input:
-        difference_inputs(),
+        made_from("differences"),
         tracking=ancient(TRACKING),
-        switches="experiments/differences.yaml",
-        released="experiments/method/released.yaml",
     output:
         report(
-            PATHS.differences.as_posix(),
+            made("differences"),
             category="Differences",
             caption="../report/differences.rst",
         ),
@@ -44,8 +36,8 @@ rule differences:
         ENVIRONMENT
     threads: 2  # METEOR's process works beside ours
     params:
-        code=code_digest("rdt.commands.differences"),
+        made_with("differences"),
     message:
         "score the differences between paper and released code"
     shell:
-        rdt("differences EXPERIMENT")
+        f"RDT_RULE=differences python -m rdt differences {NAMED} > {{log}} 2>&1"

@@ -1,3 +1,6 @@
+STUDY_FILES = {name: shlex.quote(study.path) for name, study in STUDIES.items()}
+
+
 wildcard_constraints:
     study="|".join(STUDIES),
     setting="best|paper",
@@ -7,7 +10,7 @@ wildcard_constraints:
 
 rule studies:
     input:
-        [f"{study_report(name)}/README.md" for name in STUDIES],
+        [made("study-compare", study=name) for name in STUDIES],
     message:
         "all studies are written"
 
@@ -15,13 +18,10 @@ rule studies:
 # The journal of the trials is no output: Snakemake would delete it with a failed job.
 rule study_init:
     input:
-        annotations("primary"),
-        store("primary"),
-        f"{ROOT}/vocabulary/primary.json",
-        f"{ROOT}/index/primary/retrieved.npz",
+        made_from("study-init"),
         tracking=ancient(TRACKING),
     output:
-        f"{ROOT}/studies/{{study}}/study.json",
+        made("study-init", study="{study}"),
     log:
         f"{ROOT}/logs/studies/{{study}}.init.log",
     benchmark:
@@ -29,20 +29,20 @@ rule study_init:
     conda:
         ENVIRONMENT
     params:
-        file=study_file,
-        settings=lambda wildcards: setting(*study_settings(wildcards.study)),
+        file=lambda wildcards: STUDY_FILES[wildcards.study],
+        settings=settings_of("study-init"),
     message:
         "create the study {wildcards.study}"
     shell:
-        rdt("study-init EXPERIMENT --study {params.file}")
+        f"RDT_RULE=study_init python -m rdt study-init {NAMED} --study {{params.file}} > {{log}} 2>&1"
 
 
 # A worker that was killed is started again; its trial is taken up by whoever is there first.
 rule study_worker:
     input:
-        f"{ROOT}/studies/{{study}}/study.json",
+        made_from("study-worker"),
     output:
-        f"{ROOT}/studies/{{study}}/workers/{{worker}}.json",
+        made("study-worker", study="{study}", worker="{worker}"),
     log:
         f"{ROOT}/logs/studies/{{study}}.worker{{worker}}.log",
     benchmark:
@@ -50,24 +50,27 @@ rule study_worker:
     retries: 2
     conda:
         ENVIRONMENT
-    threads: EXPERIMENT.training.threads + EXPERIMENT.training.workers
+    threads: TRAINING.threads + TRAINING.workers
     resources:
-        gpu=gpus(),
+        gpu=GPU,
     params:
-        file=study_file,
+        file=lambda wildcards: STUDY_FILES[wildcards.study],
     message:
         "run trials of the study {wildcards.study} (worker {wildcards.worker})"
     shell:
-        rdt("study-worker EXPERIMENT --study {params.file} --worker {wildcards.worker}")
+        f"RDT_RULE=study_worker python -m rdt study-worker {NAMED} --study {{params.file}}"
+        " --worker {wildcards.worker} > {log} 2>&1"
 
 
 rule study_export:
     input:
-        f"{ROOT}/studies/{{study}}/study.json",
-        workers=study_workers,
+        made_from("study-export"),
+        workers=lambda wildcards: [
+            made("study-worker", study=wildcards.study, worker=worker)
+            for worker in range(STUDIES[wildcards.study].workers)
+        ],
     output:
-        f"{study_report('{study}')}/trials.csv",
-        f"{study_report('{study}')}/best.yaml",
+        made("study-export", study="{study}"),
     log:
         f"{ROOT}/logs/studies/{{study}}.export.log",
     benchmark:
@@ -75,49 +78,46 @@ rule study_export:
     conda:
         ENVIRONMENT
     params:
-        file=study_file,
+        file=lambda wildcards: STUDY_FILES[wildcards.study],
     message:
         "write the trials of the study {wildcards.study}"
     shell:
-        rdt("study-export EXPERIMENT --study {params.file}")
+        f"RDT_RULE=study_export python -m rdt study-export {NAMED} --study {{params.file}} > {{log}} 2>&1"
 
 
 rule study_retrain:
     input:
-        f"{study_report('{study}')}/best.yaml",
+        made_from("study-retrain"),
     output:
-        f"{ROOT}/studies/{{study}}/compared/{{setting}}-s{{seed}}.json",
+        made("study-retrain", study="{study}", setting="{setting}", seed="{seed}"),
     log:
         f"{ROOT}/logs/studies/{{study}}.{{setting}}-s{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/studies/{{study}}.{{setting}}-s{{seed}}.tsv"
     conda:
         ENVIRONMENT
-    threads: EXPERIMENT.training.threads + EXPERIMENT.training.workers
+    threads: TRAINING.threads + TRAINING.workers
     resources:
-        gpu=gpus(),
+        gpu=GPU,
     params:
-        file=study_file,
+        file=lambda wildcards: STUDY_FILES[wildcards.study],
     message:
         "train the {wildcards.setting} setting of {wildcards.study} with seed {wildcards.seed}"
     shell:
-        rdt(
-            "study-retrain EXPERIMENT --study {params.file} --setting {wildcards.setting}"
-            " --seed {wildcards.seed}"
-        )
+        f"RDT_RULE=study_retrain python -m rdt study-retrain {NAMED} --study {{params.file}}"
+        " --setting {wildcards.setting} --seed {wildcards.seed} > {log} 2>&1"
 
 
 rule study_compare:
     input:
-        f"{study_report('{study}')}/trials.csv",
-        compared=compared_networks,
+        made_from("study-compare"),
     output:
         report(
-            f"{study_report('{study}')}/README.md",
+            made("study-compare", study="{study}")[0],
             category="Studies",
             caption="../report/study.rst",
         ),
-        f"{study_report('{study}')}/comparison.json",
+        made("study-compare", study="{study}")[1],
     log:
         f"{ROOT}/logs/studies/{{study}}.compare.log",
     benchmark:
@@ -126,9 +126,9 @@ rule study_compare:
         ENVIRONMENT
     threads: 2  # METEOR's process works beside ours
     params:
-        file=study_file,
-        code=code_digest("rdt.commands.study_compare"),
+        made_with("study-compare"),
+        file=lambda wildcards: STUDY_FILES[wildcards.study],
     message:
         "compare the best setting of {wildcards.study} with the paper's"
     shell:
-        rdt("study-compare EXPERIMENT --study {params.file}")
+        f"RDT_RULE=study_compare python -m rdt study-compare {NAMED} --study {{params.file}} > {{log}} 2>&1"

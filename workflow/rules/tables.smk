@@ -1,13 +1,19 @@
 report: "../report/workflow.rst"
 
 
+# the tables to read, with their names
+READ = {
+    f"{PATHS.tables.as_posix()}/table_{name}.md": name for name in EXPERIMENT.tables
+}
+
+
 # The baselines are written last and stand for the scores of all networks, which are made together.
 rule score:
     input:
-        score_inputs,
+        made_from("score", split="test"),
         tracking=ancient(TRACKING),
     output:
-        f"{ROOT}/scores/baselines/{{role}}-test.json",
+        made("score", role="{role}", split="test"),
     log:
         f"{ROOT}/logs/score_{{role}}.log",
     benchmark:
@@ -16,23 +22,18 @@ rule score:
         ENVIRONMENT
     threads: 2  # METEOR's process works beside ours
     params:
-        code=code_digest("rdt.commands.score"),
-        rows=lambda wildcards: setting(
-            [asdict(cell) for cell in PLAN.cells if cell.role == wildcards.role]
-        ),
+        made_with("score", split="test"),
     message:
         "score the captions of {wildcards.role}"
     shell:
-        rdt("score EXPERIMENT --role {wildcards.role}")
+        f"RDT_RULE=score python -m rdt score {NAMED} --role {{wildcards.role}} > {{log}} 2>&1"
 
 
 rule tables:
     input:
-        scores=all_scores(),
-        probe=probe_files(),
-        rows="experiments/tables.yaml",
-        published=[f"reports/published/table_{name}.csv" for name in EXPERIMENT.tables],
+        made_from("tables"),
     output:
+        [path for path in made("tables") if path not in READ],
         [
             report(
                 path,
@@ -40,14 +41,8 @@ rule tables:
                 labels={"table": name},
                 caption="../report/table.rst",
             )
-            for name, path in zip(EXPERIMENT.tables, table_files(".md"))
+            for path, name in READ.items()
         ],
-        table_files(".csv"),
-        table_files(".tex"),
-        table_files("_tests.csv"),
-        server_archive(),
-        page=(PATHS.reports / "README.md").as_posix(),
-        headline=PATHS.headline.as_posix(),
     log:
         f"{ROOT}/logs/tables.log",
     benchmark:
@@ -55,27 +50,23 @@ rule tables:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.commands.tables"),
+        made_with("tables"),
     message:
         "write the tables"
     shell:
-        rdt("tables EXPERIMENT")
+        f"RDT_RULE=tables python -m rdt tables {NAMED} > {{log}} 2>&1"
 
 
 rule claims:
     input:
-        scores=all_scores(),
-        claims="reports/claims.yaml",
-        rows="experiments/tables.yaml",
-        published=[f"reports/published/table_{name}.csv" for name in EXPERIMENT.tables],
+        made_from("claims"),
     output:
         report(
-            PATHS.claims.as_posix(),
+            made("claims")[0],
             category="Claims",
             caption="../report/claims.rst",
         ),
-        PATHS.claims.with_suffix(".csv").as_posix(),
-        verdicts=PATHS.verdicts.as_posix(),
+        made("claims")[1:],
     log:
         f"{ROOT}/logs/claims.log",
     benchmark:
@@ -83,19 +74,8 @@ rule claims:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("rdt.commands.claims"),
+        made_with("claims"),
     message:
         "judge the paper's claims"
     shell:
-        rdt("claims EXPERIMENT")
-
-
-onsuccess:
-    for path in (PATHS.headline, PATHS.verdicts):
-        if path.exists():
-            print(path.read_text(encoding="utf-8"), end="", flush=True)
-    shell(f"python -m rdt track flush {shlex.quote(NAME)}")
-
-
-onerror:
-    shell(f"python -m rdt track flush {shlex.quote(NAME)}")
+        f"RDT_RULE=claims python -m rdt claims {NAMED} > {{log}} 2>&1"

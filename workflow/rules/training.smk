@@ -1,12 +1,9 @@
 rule train:
     input:
-        training_inputs,
+        made_from("train"),
         tracking=ancient(TRACKING),
     output:
-        expand(
-            f"{ROOT}/runs/{{{{run}}}}/{{{{stage}}}}/{{name}}",
-            name=["model.safetensors", "raw.safetensors", "config.json", "curves.csv"],
-        ),
+        made("train", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/train/{{run}}.{{stage}}.log",
     benchmark:
@@ -14,18 +11,13 @@ rule train:
     priority: 1
     conda:
         ENVIRONMENT
-    threads: training_threads()
+    threads: TRAINING.processes * (TRAINING.threads + TRAINING.workers)
     resources:
-        gpu=gpus(EXPERIMENT.training.processes),
+        gpu=GPU * TRAINING.processes,
     params:
-        code=code_digest("rdt.commands.train"),
-        settings=lambda wildcards: settings_digest(
-            resolved_configuration(EXPERIMENT, NETWORKS.runs[wildcards.run])
-        ),
+        made_with("train"),
     message:
         "train {wildcards.run} {wildcards.stage}"
     shell:
-        rdt(
-            "train EXPERIMENT --run {wildcards.run} --stage {wildcards.stage}",
-            EXPERIMENT.training.processes,
-        )
+        f"RDT_RULE=train python -m {TOGETHER}rdt train {NAMED}"
+        " --run {wildcards.run} --stage {wildcards.stage} > {log} 2>&1"
