@@ -19,7 +19,7 @@ from tests.support.repository import REPOSITORY
 FLOORS = (
     ("errors", "lazy"),
     ("digests", "diffusion", "losses"),
-    ("files", "draws"),
+    ("files", "draws", "templates"),
     ("experiment",),
     ("data",),
     ("provenance",),

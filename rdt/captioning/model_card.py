@@ -98,7 +98,7 @@ def show_captions(workspace: Workspace, captions: CaptionJob, job: Job, inputs: 
     images = inputs.dataset.split(captions.split)[:SAMPLES]
     samples = folder / "samples.md"
     said = read_captions(workspace.paths.captions(captions.run, captions.variant, captions.role, captions.split))
-    atomic_write_text(samples, _samples(images, said, inputs, captions.split))
+    atomic_write_text(samples, _shown_samples(images, said, inputs, captions.split))
     job.artifact(samples, "samples")
     if all(inputs.dataset.file(image).is_file() for image in images):  # imported features can do without
         heatmaps = folder / "heatmaps.jpg"
@@ -118,7 +118,7 @@ def shown(jobs: Sequence[CaptionJob], role: Role) -> CaptionJob:
     return min(jobs, key=lambda job: (job.variant != job.stage, job.role != role, order.index(job.split)))
 
 
-def _samples(images: Sequence[Image], captions: Mapping[int, str], inputs: Inputs, split: str) -> str:
+def _shown_samples(images: Sequence[Image], captions: Mapping[int, str], inputs: Inputs, split: str) -> str:
     """Captions of some images in Markdown, with what was retrieved for them and their references."""
     ids, rows = read_retrieved(inputs.index)
     pool, nearest = read_pool_texts(inputs.index), dict(zip(ids.tolist(), rows[:, 0], strict=True))

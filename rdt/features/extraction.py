@@ -91,7 +91,7 @@ def _claimed_name(record: object) -> str:
 
 def extract_captions(encoder: Encoder, dataset: Dataset) -> None:
     todo = [image for image in dataset.images if not encoder.file(image).exists()]
-    with _progress(dataset, todo, "captions") as progress, ThreadPoolExecutor(1) as writer:
+    with _extracting(dataset, todo, "captions") as progress, ThreadPoolExecutor(1) as writer:
         for part in _chunks(todo, IMAGES_PER_CAPTION_BATCH):
             arrays = encoder.captions([[caption.raw for caption in image.captions] for image in part])
             list(writer.map(_write_npz, [encoder.file(image) for image in part], arrays))
@@ -102,7 +102,7 @@ def extract_images(encoders: Sequence[Encoder], dataset: Dataset, batch: int) ->
     """Write what is not there yet; returns the photographs that cannot be read, and why."""
     todo = [image for image in dataset.images if not all(encoder.file(image).exists() for encoder in encoders)]
     started, corrupt = time.monotonic(), {}
-    with _progress(dataset, todo, "photographs") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with _extracting(dataset, todo, "photographs") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def read(image: Image) -> Pixels | str:
             try:
@@ -141,7 +141,7 @@ def _chunks(images: Sequence[Image], size: int) -> Iterator[list[Image]]:
         yield part
 
 
-def _progress(dataset: Dataset, todo: Sequence[Image], what: str) -> tqdm:
+def _extracting(dataset: Dataset, todo: Sequence[Image], what: str) -> tqdm:
     """Rate and time left, on a terminal."""
     total = len(dataset.images)
     return tqdm(total=total, initial=total - len(todo), desc=what, unit=" images", disable=None)
