@@ -7,6 +7,7 @@ from typing import Any
 
 from rdt.experiment.plan import Plan
 from rdt.experiment.runs import Run
+from rdt.experiment.settings import Stage
 from rdt.experiment.settings import TABLES
 from rdt.tracking.record import Place
 
@@ -25,7 +26,7 @@ def experiments(plan: Plan, tables: Mapping[str, Mapping[str, Any]]) -> dict[str
     return {**notes, STEPS: f"The steps of {title} that belong to no row: data, features, retrieval, scores, tables."}
 
 
-def network_places(plan: Plan, run: Run, stage: str) -> tuple[Place, ...]:
+def network_places(plan: Plan, run: Run, stage: Stage) -> tuple[Place, ...]:
     """One place in each table with a row that needs this network; a teacher that is no row is in the first only."""
     rows = rows_of(plan, run, stage)
     if not rows:
@@ -38,12 +39,12 @@ def network_places(plan: Plan, run: Run, stage: str) -> tuple[Place, ...]:
     )
 
 
-def network_name(row: str, run: Run, stage: str) -> str:
+def network_name(row: str, run: Run, stage: Stage) -> str:
     """What a network is called where people read it: its row, its role if it is another, its stage, its seed."""
     return " · ".join([row, *([run.role] if run.role != "primary" else []), stage, f"s{run.seed}"])
 
 
-def rows_of(plan: Plan, run: Run, stage: str) -> dict[str, tuple[str, ...]]:
+def rows_of(plan: Plan, run: Run, stage: Stage) -> dict[str, tuple[str, ...]]:
     """The labels of the rows that need a network, by table, in the tables' order."""
     found: dict[str, dict[str, None]] = {table: {} for table in TABLES}
     for cell in plan.cells:
@@ -52,7 +53,7 @@ def rows_of(plan: Plan, run: Run, stage: str) -> dict[str, tuple[str, ...]]:
     return {table: tuple(labels) for table, labels in found.items() if labels}
 
 
-def network_tags(plan: Plan, run: Run, stage: str) -> dict[str, str]:
+def network_tags(plan: Plan, run: Run, stage: Stage) -> dict[str, str]:
     """What is true of a network wherever it is shown."""
     return {
         "stage": stage,
@@ -63,10 +64,10 @@ def network_tags(plan: Plan, run: Run, stage: str) -> dict[str, str]:
     }
 
 
-def _behind(stage: str, other: str) -> bool:
+def _behind(stage: Stage, other: Stage) -> bool:
     """Whether ``other`` is this stage or one that needs it: rl needs xe, and the second network the first."""
     return stage[:2] in ("xe", other[:2]) and _cascade(stage) <= _cascade(other)
 
 
-def _cascade(stage: str) -> int:
+def _cascade(stage: Stage) -> int:
     return int(stage[2:] or 1)

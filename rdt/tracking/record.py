@@ -80,12 +80,12 @@ class DataSet:
 class TrackedJob:
     """The records of one job; a context manager that closes itself with the right status.
 
-    ``run`` and ``stage`` name the job, ``code`` is the module whose digest says which code ran, ``tags`` are
-    those of all its ``places`` (by default one among the ``steps``). The Snakemake rule is read from the
-    environment variable RDT_RULE. ``resume`` continues the MLflow runs of an earlier attempt that did not
-    finish, if there is one: steps and parameters that it recorded are not recorded again. A job that is
-    ``part_of`` another, by the :func:`key` of that, has no MLflow runs of its own: its metrics and artifacts
-    are added to the other's.
+    ``run`` and ``name`` say which job it is, for a network its id and for instance ``train-xe``; ``code`` is the
+    module whose digest says which code ran, ``tags`` are those of all its ``places`` (by default one among the
+    ``steps``). The Snakemake rule is read from the environment variable RDT_RULE. ``resume`` continues the MLflow
+    runs of an earlier attempt that did not finish, if there is one: steps and parameters that it recorded are not
+    recorded again. A job that is ``part_of`` another, by the :func:`key` of that, has no MLflow runs of its own: its
+    metrics and artifacts are added to the other's.
 
     The trials of a study are runs nested under the study's, which may be opened before or after them::
 
@@ -101,7 +101,7 @@ class TrackedJob:
         self,
         paths: Paths,
         run: str,
-        stage: str,
+        name: str,
         *,
         code: str,
         seed: int | None = None,
@@ -117,7 +117,21 @@ class TrackedJob:
         self._broken = False
         self._lock = threading.Lock()
         self._sender: subprocess.Popen[bytes] | None = None
-        folder, name = spool_folder(paths), file_name(run, stage, role)
+        self._open(file_name(run, name, role), resume)
+        own = {"run": run, "stage": name, "role": role, "seed": "" if seed is None else str(seed)}
+        own |= {"rdt.job": self.job, "rdt.key": key(run, name), "code": code_digest(code)}
+        all_tags = own | _origin() | dict(tags or {})
+        shown = [asdict(place) for place in places or [Place("steps", f"{run} {name}")]]
+        start = {"start": shown, "part_of": part_of, "time": now()}
+        self._write(start | {"tags": {tag: value for tag, value in all_tags.items() if value}})
+        self._stop = threading.Event()
+        self._machine = None if part_of else Machine()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _open(self, name: str, resume: bool) -> None:
+        """Choose the file of the records, that of an earlier attempt or a new one; close the other attempts."""
+        folder = spool_folder(self._paths)
         earlier = unfinished(folder, name)
         self.job = job_of(earlier[-1]) if resume and earlier else uuid.uuid4().hex
         self._spool = folder / f"{name}.{self.job}.jsonl"
@@ -127,25 +141,6 @@ class TrackedJob:
             elif not ended(old):
                 cut_torn_line(old)
                 append(old, {"end": "KILLED", "time": now()})
-        own = {
-            "rdt.job": self.job,
-            "rdt.key": key(run, stage),
-            "run": run,
-            "stage": stage,
-            "role": role,
-            "seed": "" if seed is None else str(seed),
-            "code": code_digest(code),
-            "snakemake.rule": os.environ.get("RDT_RULE", ""),
-            "mlflow.source.name": " ".join(sys.argv),
-            "mlflow.source.git.commit": git_revision() or "",
-        }
-        shown = [asdict(place) for place in places or [Place("steps", f"{run} {stage}")]]
-        start = {"start": shown, "part_of": part_of, "time": now()}
-        self._write(start | {"tags": {name: value for name, value in (own | dict(tags or {})).items() if value}})
-        self._stop = threading.Event()
-        self._machine = None if part_of else Machine()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
 
     @property
     def mlflow_run_id(self) -> str | None:
@@ -248,6 +243,15 @@ class TrackedJob:
                 self._sender = subprocess.Popen(**_sender(self._paths), **streams, start_new_session=True)
         except OSError as error:
             warn(f"no sender can be started ({error.strerror}); the records wait in {folder}")
+
+
+def _origin() -> dict[str, str]:
+    """Tags that say what started this process, and of which revision it is."""
+    return {
+        "snakemake.rule": os.environ.get("RDT_RULE", ""),
+        "mlflow.source.name": " ".join(sys.argv),
+        "mlflow.source.git.commit": git_revision() or "",
+    }
 
 
 def _sender(paths: Paths) -> dict[str, Any]:

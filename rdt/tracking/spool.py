@@ -17,9 +17,9 @@ from rdt.files import read_json
 SENDER_LOG = "sender.log"  # what the last sender that nobody waited for had to say
 
 
-def key(run: str, stage: str) -> str:
+def key(run: str, name: str) -> str:
     """What finds the MLflow runs of a job again: the newest one of this tag ``rdt.key``."""
-    return f"{run} {stage}"
+    return f"{run} {name}"
 
 
 def store_uri(paths: Paths) -> str:
@@ -71,8 +71,8 @@ def cut_torn_line(spool: Path) -> None:
     os.truncate(spool, len(head + newline))
 
 
-def file_name(run: str, stage: str, role: str) -> str:
-    return "+".join(re.sub(r"[^\w@=-]", "_", part) for part in (run, stage, role))
+def file_name(run: str, name: str, role: str) -> str:
+    return "+".join(re.sub(r"[^\w@=-]", "_", part) for part in (run, name, role))
 
 
 def job_of(file: Path) -> str:
