@@ -436,7 +436,8 @@ def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
     for role, data in experiment.data.items():
         if data.source == "scenes":
             yield scenes(plan, paths, role)
-        yield vocabulary(plan, paths, role)
+        if pool_role(role) == role:  # the others have no train split
+            yield vocabulary(plan, paths, role)
         yield features(plan, paths, role)
         yield index(plan, paths, role)
     if experiment.encoder is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan, load_tables, plan
 from rdt.experiment.settings import pool_role
-from rdt.provenance.steps import Chain, claims, tables
-from tests.support.repository import REPOSITORY
+from rdt.provenance.code import code_modules
+from rdt.provenance.steps import KINDS, Chain, claims, tables
 
 PATHS = Paths("smoke")
 
@@ -70,13 +69,29 @@ def test_the_novel_role_takes_the_primary_pool():
     assert [pool_role(role) for role in ("primary", "secondary", "novel")] == ["primary", "secondary", "primary"]
 
 
-def test_the_rules_watch_the_code_that_the_manifests_record(smoke):
-    """Otherwise snakemake and `rdt why` would disagree."""
-    text = "".join(path.read_text() for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
-    rules = {block.partition(":")[0]: block for block in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]}
-    steps = Chain(smoke, PATHS).behind(tables(smoke, PATHS), claims(smoke, PATHS))
-    for step in steps:
-        assert re.findall(r'code_digest\("([\w.]+)"\)', rules[step.name]) == [step.code], step.name
+@pytest.mark.parametrize(
+    ("module", "commands"),
+    [
+        ("rdt.training.batches", {"train"}),  # it draws the timesteps
+        ("rdt.training.loop", {"train", "encoder"}),
+        ("rdt.model.captioner", {"train", "captions", "report"}),
+        ("rdt.features.two_tower", {"encoder", "features", "probe", "report"}),
+        ("rdt.features.probe", {"probe"}),
+        ("rdt.tables.formats", {"tables", "differences", "report"}),
+        ("rdt.claims.page", {"claims", "report"}),
+    ],
+)
+def test_an_edit_of_a_module_concerns_those_whose_results_it_makes(module, commands):
+    users = {name for name, kind in KINDS.items() if module in code_modules(kind.code)}
+    assert {name for name in users if not name.startswith("study-")} == commands
+
+
+def test_no_result_depends_on_a_help_text():
+    """Nor the weights on the code of the tables' words, nor features on that of a training."""
+    used = {name: set(code_modules(kind.code)) for name, kind in KINDS.items()}
+    assert not [name for name, modules in used.items() if any(one.startswith("rdt.commands") for one in modules)]
+    without = [name for name, modules in used.items() if not any(one.startswith("rdt.training") for one in modules)]
+    assert {"features", "index", "probe", "captions", "score", "tables", "claims", "report"} <= set(without)
 
 
 def test_a_role_without_data_is_not_scored():

@@ -190,6 +190,14 @@ def test_a_wrong_experiment_is_one_line_before_anything_runs(repository):
     assert "Traceback" not in result.stderr and "Job stats" not in result.stderr + result.stdout
 
 
+def test_a_run_that_no_plan_has_is_one_line(repository):
+    path = "results/smoke/runs/unknown/xe/model.safetensors"
+    result = snakemake(repository, path, "--config", "experiment=smoke")
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    problem = f"rdt: error: {path}: is nothing that experiment smoke makes; did you mean results/smoke/runs/"
+    assert result.stderr.splitlines()[-1].startswith(problem)
+
+
 # What is planned again
 
 
@@ -236,6 +244,7 @@ def test_nothing_is_planned_again_without_a_change(finished):
     [
         ("rdt/training/loop.py", {"scenes", "vocabulary"}),  # the encoder is trained by the same loop
         ("rdt/training/rl.py", {"scenes", "vocabulary", "encoder", "features", "index", "probe"}),
+        ("rdt/training/batches.py", {"scenes", "vocabulary", "encoder", "features", "index", "probe"}),  # draws t
     ],
 )
 def test_an_edit_of_the_trainer_trains_again(finished, name, unneeded):
@@ -254,6 +263,7 @@ def test_an_edit_of_the_trainer_trains_again(finished, name, unneeded):
         ("rdt/claims/page.py", "VERDICTS = (", "EDITED = True\nVERDICTS = (", ["claims"]),
         ("reports/claims.yaml", "at_most: 1.5", "at_most: 1.6", ["claims"]),
         ("rdt/training/loop.py", "import torch\n", "import torch  # a comment\n", []),
+        ("rdt/commands/train.py", 'help="id of the run', 'help="name of the run', []),
         ("rdt/model/__init__.py", '"Teacher": "rdt.model.teacher",\n', "", []),
         ("workflow/rules/training.smk", '"train {', '"train now {', []),
         ("my files/mine.yaml", "title: Smoke", "title: Another", []),

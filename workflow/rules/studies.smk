@@ -66,7 +66,7 @@ rule study_export:
     input:
         made_from("study-export"),
         workers=lambda wildcards: [
-            made("study-worker", study=wildcards.study, worker=worker)
+            made("study-worker", study=wildcards.study, worker=worker)[0]
             for worker in range(STUDIES[wildcards.study].workers)
         ],
     output:
