@@ -53,7 +53,7 @@ test-clip: $(CLIP)/ready
 	$(CLIP)/bin/python -m pytest -q tests/features/test_clip.py
 
 # An environment of its own, since open_clip needs torchvision, and torchvision CUDA's torch. The versions of what
-# both environments have are those of the lock.
+# both environments have are the lock's.
 $(CLIP)/ready: requirements.lock pyproject.toml
 	@echo "installing open_clip into $(CLIP): about two minutes and 5.5 GB, once"
 	@test -x $(CLIP)/bin/python || $(PYTHON) -m venv $(CLIP)

@@ -74,7 +74,7 @@ class Workspace:
     def make(self, *steps: Step, seed: int | None = None) -> Iterator[Job]:
         """Track the job of a step of the chain and, when it succeeds, write the manifest of what it made.
 
-        Several ``steps`` are the outputs of one job; that of a network has the ``seed`` of its run. Raises UserError,
+        Several ``steps`` are the outputs of one job; a network's has the ``seed`` of its run. Raises UserError,
         before anything is done, where one of their inputs was made from other files than those that are there now.
         """
         known = Chain(self.plan, self.paths)
@@ -105,7 +105,7 @@ class Workspace:
                 track.artifact(manifest, step.name)
 
     def _track(self, step: Step, run: Run | None, seed: int | None, data: Sequence[DataSet]) -> record.TrackedJob:
-        """The record of a job, which adds to that of its network where it is not its training."""
+        """Record of a job, which adds to its network's record where it is not its training."""
         if run is None:
             return self._track_step(step, seed, data)
         part = "" if step.name == "train" else step.name

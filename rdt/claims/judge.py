@@ -36,7 +36,7 @@ def judge(claim: Claim, measurements: Measurements) -> Judgement:
         return judge_cost(claim, measurements.plan)
     cells = [find_cells(side, measurements.plan, claim.id) for side in (claim.better, claim.than)]
     if not all(cells):
-        return Judgement(claim, "not run", reason="its table is not among those of the experiment")
+        return Judgement(claim, "not run", reason="the experiment leaves its table out")
     pairs = list(product(*cells))
     reason = next((found for pair in pairs if (found := obstacle(*pair, measurements))), "")
     if reason:

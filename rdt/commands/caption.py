@@ -54,7 +54,9 @@ def heatmap_files(photos: list[Path], folder: Path) -> dict[Path, Path]:
         place = folder / f"{photo.stem}.heatmap.png"
         other = next((path for path, taken in places.items() if taken == place and path != photo), None)
         if other is not None:
-            raise UserError(photo, f"its heatmap would have the name of that of {other}", "caption them one by one")
+            raise UserError(
+                photo, f"its heatmap would have the same name as the heatmap of {other}", "caption them one by one"
+            )
         places[photo] = place
     return places
 

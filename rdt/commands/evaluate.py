@@ -36,11 +36,11 @@ example:
   counted; a caption of an image without references is an error.
 
 what the numbers are:
-  BLEU-1..4, METEOR, ROUGE-L and CIDEr are those of pycocoevalcap 1.2, times 100, to the last bit. SPICE is the
+  BLEU-1..4, METEOR, ROUGE-L and CIDEr equal pycocoevalcap 1.2's, times 100, to the last bit. SPICE is the
   original where `rdt doctor` finds what it needs, otherwise SPICE-dp: the same definition on another parser.
   Behind each stands a 95 % interval over images. A domain is scored as a data set of its own: its CIDEr takes
   the document frequencies of its own references.
-  diversity is that of one caption an image: Dist-n, distinct n-grams per 100 words; the words in use; which share
+  diversity is of one caption an image: Dist-n, distinct n-grams per 100 words; the words in use; which share
   of the words of these images' references they are; which share of the captions differ. All of it depends on the
   number of images, so compare it on the same images. (The paper's Voc-u is a share of the training vocabulary,
   which a caption file does not tell.)

@@ -13,7 +13,7 @@ from rdt.errors import UserError
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
-    """The parser of all commands, in which only that of ``command`` knows its arguments."""
+    """Parser of all commands, in which ``command`` alone knows its arguments."""
     parser = argparse.ArgumentParser(
         prog="rdt", description="Fine-grained captioning by a Ranking Diffusion Transformer."
     )

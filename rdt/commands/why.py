@@ -48,7 +48,7 @@ def steps_behind(workspace: Workspace, chain: Chain, target: str) -> list[Step]:
 def explanation(target: str, found: Sequence[Stale]) -> list[str]:
     """Each reason once, with the outputs that it makes stale."""
     if not found:
-        return [f"{target} is up to date: its inputs, parameters and modules are those that it was made with"]
+        return [f"{target} is up to date: it was made with these inputs, parameters and modules"]
     outputs: dict[str, list[str]] = {}
     for one in found:
         for reason in one.reasons:

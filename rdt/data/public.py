@@ -1,6 +1,6 @@
 """The public data sets of the paper: what their files are called, how large they are and where they come from.
 
-Counts of images are exact; sizes are those of the files that the owners offer, rounded.
+Counts of images are exact; sizes are the offered files', rounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class PublicSet:
     """A data set by its annotation file, of ``size`` bytes; ``splits``: images by split of ours.
 
     ``fetch`` is the command, or the instruction, that brings the annotations ``{name}`` to the folder ``{root}``;
-    ``photographs`` that which brings the images, ``photo_size`` bytes, to ``{folder}``.
+    ``photographs`` brings the images, ``photo_size`` bytes, to ``{folder}``.
     """
 
     splits: dict[str, int]

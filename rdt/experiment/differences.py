@@ -1,6 +1,6 @@
 """The differences between the paper and the released code, each trained by itself: what it is worth.
 
-``experiments/differences.yaml`` lists them. Their networks are runs of the experiment like those of the tables, so
+``experiments/differences.yaml`` lists them. Their networks are runs of the experiment like the tables' own, so
 one that a table has too is trained once; their scores lie apart, since a table may ask more of a network.
 """
 
@@ -108,7 +108,7 @@ def with_differences(tables: Plan) -> Plan:
 
 @dataclass(frozen=True)
 class DifferencePaths(Paths):
-    """Paths of an experiment where the scores are those of the differences."""
+    """Paths of an experiment whose scores belong to the differences."""
 
     @classmethod
     def beside(cls, paths: Paths) -> DifferencePaths:

@@ -63,7 +63,7 @@ def load_experiment(
 ) -> Experiment:
     """Read ``experiments/<name>.yaml``, or the file at a path that ends in ``.yaml`` or ``.yml``.
 
-    A file with ``base: coco`` is that experiment, in which its other keys replace those of the same name.
+    A file with ``base: coco`` is that experiment with its own keys over the base's keys of the same name.
     ``name:gpu`` is the experiment with the keys that its ``budgets`` hold under ``gpu`` put over its own,
     and with results of its own, ``name-gpu``.
     ``data_root`` replaces the file's own; each of ``overrides`` is ``dotted.key=value`` with the
@@ -152,7 +152,7 @@ def short(path: Path) -> Path:
 
 
 def _with_base(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The keys of a file over those of its base; ``below`` are the files that name it as theirs."""
+    """Keys of a file over the keys of its base; ``below`` are the files that name it as their base."""
     content = load_yaml(path)
     name = content.pop("base", None)
     if name is None:

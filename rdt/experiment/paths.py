@@ -10,9 +10,9 @@ from rdt.experiment.settings import Stage
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of one experiment. ``split`` is train, val or test; ``variant`` that of a caption job.
+    """Paths of one experiment. ``split`` is train, val or test; ``variant`` a caption job's.
 
-    ``apart`` is the folder of networks that are not those of the tables, with their captions and scores; data,
+    ``apart`` is the folder of networks that no table has, with their captions and scores; data,
     features, vocabulary and index are the experiment's.
     """
 

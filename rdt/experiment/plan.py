@@ -69,7 +69,7 @@ class Cell:
 
     @property
     def scope(self) -> str:
-        """The set of references, and the domain if the images are those of one: ``c5``, ``all/near``."""
+        """The set of references, and the domain if there is one: ``c5``, ``all/near``."""
         return f"{self.references}/{self.domain}" if self.domain else self.references
 
 

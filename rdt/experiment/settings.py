@@ -178,7 +178,7 @@ class Data:
     images: str = ""
     features: str = ""  # folder of published .npz features; empty: extract with the encoder
     caption_features: str = ""
-    retrieval_features: str = ""  # folder whose g_feature is in the captions' space; empty: that of features is
+    retrieval_features: str = ""  # folder whose g_feature is in the captions' space; empty: features' own is
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class ModelSettings:
 class TrainingSettings:
     """The budget of one training run."""
 
-    xe_epochs: Aside[Count]  # a run has these or those of the grids: Run.xe_epochs
+    xe_epochs: Aside[Count]  # a run has these or the grids': Run.xe_epochs
     grid_xe_epochs: Aside[Count]  # the same for the rows of the grids, Tables VI and VIII
     rl_epochs: CaptionerOnly[CountOrZero]
     teacher_xe_epochs: Count
@@ -240,7 +240,7 @@ class TrainingSettings:
 class Seeds:
     """The seeds of every row: one run each, in cross-entropy (xe) and in CIDEr optimisation (rl) columns.
 
-    ``grid``: those of the grids, Tables VI and VIII, where they are not those of cross-entropy.
+    ``grid``: the seeds of Tables VI and VIII, where they differ from cross-entropy's.
     """
 
     xe: Listed[Seed]

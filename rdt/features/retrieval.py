@@ -46,7 +46,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _scaled(vectors: np.ndarray) -> np.ndarray:
-    """The same array with its rows scaled to length 1; by parts, since those of COCO's captions take 1.2 GB."""
+    """The same array with its rows scaled to length 1; by parts, since COCO's captions take 1.2 GB."""
     for first in range(0, len(vectors), ROWS_AT_ONCE):
         part = vectors[first : first + ROWS_AT_ONCE]
         part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
@@ -150,7 +150,7 @@ def write_index(experiment: Experiment, paths: Paths, role: Role) -> dict[str, f
     pool = train_pool(open_dataset(experiment, paths, source), FeatureStore.open(paths.features(source)))
     store = FeatureStore.open(paths.features(role))
     images = [int(image) for image in store.image_ids]
-    # image ids are those of one data set: another role's images own nothing in this pool
+    # ids mean something within one data set: another role's images own nothing in this pool
     found = retrieve(pool, store.query, images, method.retrieved, method.exclude_own and role == source)
     with atomic_folder(paths.index(role)) as partial:
         write_retrieved(partial, pool, images, found)

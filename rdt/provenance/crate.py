@@ -78,7 +78,7 @@ def contents(chain: Chain, made: Sequence[Made]) -> dict[str, Path]:
 def write_crate(chain: Chain, out: Path, weights: bool, commands: Mapping[str, str]) -> int:
     """Write the crate of a finished experiment to ``out``; returns the number of its files.
 
-    ``weights`` says whether those of all networks go in; ``commands`` what each command does, by its name.
+    ``weights``: whether the weights of all networks go in. ``commands``: what each command does, by its name.
 
     Raises UserError where a step has not been made, or a file is not the one that its manifest records.
     """

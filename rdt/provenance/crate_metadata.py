@@ -97,7 +97,7 @@ LICENCE_ENTITY: Entity = {
 
 @dataclass(frozen=True)
 class Made:
-    """A step that has been made: its manifest, and those of its files that go into the crate, by name there."""
+    """A step that has been made: its manifest, and the files that go into the crate, by name there."""
 
     step: Step
     manifest: Mapping[str, Any]

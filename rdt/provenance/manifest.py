@@ -22,7 +22,7 @@ VERSIONS = ("torch", "numpy", "faiss-cpu", "pycocoevalcap", "safetensors", "mlfl
 
 
 def recorded_digest(path: str | Path) -> str:
-    """The digest that a step recorded for what it made; without a manifest, that of the content.
+    """Digest that a step recorded for what it made; without a manifest, the content's own.
 
     So a large data set is read once, by the step that made it, and not again by each of its users.
     """
@@ -95,7 +95,7 @@ def _digests(target: Path, files: Sequence[str | Path]) -> dict[str, str]:
 
 
 def content_digest(target: Path, files: Mapping[str, str]) -> str:
-    """The digest that stands for an output: a single file's own, else that of all its files."""
+    """Digest that stands for an output: a single file's own, else one of all its files."""
     alone = not target.is_dir() and list(files) == [target.name]
     return files[target.name] if alone else combined_digest(files)
 

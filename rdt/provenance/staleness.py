@@ -52,7 +52,7 @@ def reasons(chain: Chain, step: Step) -> list[str]:
 
 
 def check_inputs(chain: Chain, step: Step) -> None:
-    """Refuse inputs of ``step`` that were made from other files than those that are there now.
+    """Refuse inputs of ``step`` that were made from other files than are there now.
 
     Raises UserError that names the input, what it was made from, and the digests of that then and now.
     """

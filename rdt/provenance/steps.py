@@ -219,7 +219,7 @@ def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
 
 
 def captions(plan: Plan, paths: Paths, run: str, stage: str) -> tuple[Step, ...]:
-    """The caption folders that one command fills: that of the stage itself, and those of other numbers of steps."""
+    """Caption folders that one command fills: the stage's own, and one for each other number of steps."""
     jobs = plan.captions_of(run, stage)
     variants = dict.fromkeys(job.variant for job in jobs)
     return tuple(_caption_folder(plan, paths, [job for job in jobs if job.variant == name]) for name in variants)
@@ -246,7 +246,7 @@ def caption_file(paths: Paths, job: CaptionJob) -> Path:
 
 
 def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
-    """The scores of all networks on one split, and those of its baselines."""
+    """Scores of all networks on one split, and of its baselines."""
     inputs, documents = _scored(plan, paths, role, split)
     cells = [cell for cell in plan.cells if (cell.role, cell.split) == (role, split)]
     files = (*documents, paths.baselines(role, split))
@@ -370,7 +370,7 @@ def study_compare(plan: Plan, paths: Paths, study: str, networks: Sequence[tuple
 
 
 class Chain:
-    """Every step that the stages of an experiment can make, and ``others``, such as those of studies."""
+    """Every step that an experiment can make, and ``others``, such as a study's."""
 
     def __init__(self, plan: Plan, paths: Paths, others: Iterable[Step] = ()) -> None:
         self.plan, self.paths = plan, paths
@@ -417,7 +417,7 @@ class Chain:
         return settings_digest({step.target.name: step.configuration for step in self.job(name, **where)})
 
     def waits_for(self, name: str, **where: str) -> list[Path]:
-        """The files that a job reads; those of other steps as these declare them, absent ones of the user left out.
+        """Files that a job reads: other steps' as these declare them, absent ones of the user left out.
 
         What is absent is told by the stage that reads it.
         """

@@ -52,7 +52,7 @@ class EvaluationDocument(TypedDict):
     """The scores of a caption file as JSON."""
 
     n: int  # captioned images
-    annotated: int  # and those that have references
+    annotated: int  # images that have references
     references_digest: str
     spice: NotRequired[str]
     scopes: dict[str, EvaluatedScope]

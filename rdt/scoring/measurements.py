@@ -60,7 +60,7 @@ class Measurements:
 
     @classmethod
     def of(cls, plan: Plan, paths: Paths) -> Measurements:
-        """Those that lie in an experiment's results."""
+        """Measurements that lie in an experiment's results."""
 
         def score(*of: str) -> ScoreDocument | None:
             path = paths.scores(*of)

@@ -56,7 +56,7 @@ class PerImage:
 
     @classmethod
     def of(cls, plan: Plan, paths: Paths) -> PerImage:
-        """Those that lie in an experiment's results."""
+        """Numbers that lie in an experiment's results."""
 
         def frame(*of: str) -> pd.DataFrame | None:
             path = paths.scores(*of)

@@ -123,7 +123,7 @@ class Recomputer:
         return in_order(results_by_image(read_json(path), path), self._targets.images, path)
 
     def _corpus(self, path: Path, captions: Mapping[Any, str], cells: Iterable[Cell]) -> dict[str, float]:
-        """Corpus scores by ``scope metric``; their values by image must be those of the Parquet too."""
+        """Corpus scores by ``scope metric``; their values by image must equal the Parquet's, too."""
         by_scope: dict[str, list[str]] = {}
         for cell in cells:
             if cell.metric in METRICS and cell.metric not in by_scope.get(cell.scope, ()):

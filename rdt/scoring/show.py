@@ -17,8 +17,8 @@ def show_scores(
 ) -> None:
     """Add the scores of a split, as ``test/c5/CIDEr``, to the runs of the networks, and to their cards.
 
-    ``documents`` are those of the score files, by (run, variant); another role than the network's own, and another
-    number of steps, stand before the split.
+    ``documents`` are read from the score files, by (run, variant). In the names of the scores another role than the
+    network's own, and another number of steps, stand before the split.
     """
     for (run_id, variant), document in documents.items():
         run, (stage, _, steps) = workspace.plan.runs[run_id], variant.partition("@")

@@ -99,7 +99,7 @@ def score_systems(
 def _score_scopes(
     targets: Targets, captions: Mapping[System, Mapping[int, str]], scorer: Scorer
 ) -> dict[System, dict[str, Scores]]:
-    """Scores of every system in those of its scopes that have references."""
+    """Scores of every system in each of its scopes that has references."""
     references = {scope: targets.references(scope) for system in captions for scope in system.scopes}
     asked = [(system, scope) for system in captions for scope in system.scopes if references[scope] is not None]
     requests = [

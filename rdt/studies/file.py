@@ -134,7 +134,7 @@ def read_study(name_or_path: str) -> Study:
 
 
 def read_studies(wanted: str | None) -> list[Study]:
-    """The studies that ``wanted`` names, by name or path, with commas between; ``all`` those of the repository."""
+    """Studies that ``wanted`` names, by name or path, with commas between; ``all`` are all of the repository."""
     listed = {None: [USUAL], "all": study_names()}.get(wanted) or str(wanted).split(",")
     return [read_study(name.strip()) for name in listed]
 

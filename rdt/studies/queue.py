@@ -74,7 +74,7 @@ class Queue:
         return trial
 
     def _recover(self) -> list[int]:
-        """Queue the trials of workers that are gone again; the numbers of those that still run."""
+        """Queue the trials of workers that are gone again; returns the numbers of the trials that still run."""
         alive = []
         for trial in self.opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             try:

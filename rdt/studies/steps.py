@@ -1,4 +1,4 @@
-"""The steps of a study, beside those of the chain that its experiment has anyway."""
+"""The steps of a study, beside the chain that its experiment has anyway."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Machine:
         self.sample()  # the time of the first look begins now
 
     def sample(self) -> dict[str, float]:
-        """Percent and megabytes by name; those that MLflow samples itself have its names."""
+        """Percent and megabytes by name; what MLflow samples itself has MLflow's names."""
         memory = self._psutil.virtual_memory()
         return {
             "cpu_utilization_percentage": self._psutil.cpu_percent(),

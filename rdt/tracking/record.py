@@ -81,7 +81,7 @@ class TrackedJob:
     """The records of one job; a context manager that closes itself with the right status.
 
     ``run`` and ``name`` say which job it is, for a network its id and for instance ``train-xe``; ``code`` is the
-    module whose digest says which code ran, ``tags`` are those of all its ``places`` (by default one among the
+    module whose digest says which code ran, ``tags`` go to all its ``places`` (by default one among the
     ``steps``). The Snakemake rule is read from the environment variable RDT_RULE. ``resume`` continues the MLflow
     runs of an earlier attempt that did not finish, if there is one: steps and parameters that it recorded are not
     recorded again. A job that is ``part_of`` another, by the :func:`key` of that, has no MLflow runs of its own: its
@@ -130,7 +130,7 @@ class TrackedJob:
         self._thread.start()
 
     def _open(self, name: str, resume: bool) -> None:
-        """Choose the file of the records, that of an earlier attempt or a new one; close the other attempts."""
+        """Choose the file of the records, an earlier attempt's or a new one; close the other attempts."""
         folder = spool_folder(self._paths)
         earlier = unfinished(folder, name)
         self.job = job_of(earlier[-1]) if resume and earlier else uuid.uuid4().hex

@@ -78,7 +78,7 @@ class Destination:
     def run_of(self, place: Mapping[str, Any], start: Mapping[str, Any]) -> str:
         """Id of the run that shows a job in a place; ``start`` is the job's first record.
 
-        That of a job that is part of another is the other's.
+        A job that is part of another has the other's id.
         """
         experiment, part_of = place["experiment"], start["part_of"]
         if part_of:

@@ -23,7 +23,7 @@ def key(run: str, name: str) -> str:
 
 
 def store_uri(paths: Paths) -> str:
-    """MLflow's store: that of MLFLOW_TRACKING_URI, or the embedded database."""
+    """MLflow's store: what MLFLOW_TRACKING_URI names, or the embedded database."""
     return os.environ.get("MLFLOW_TRACKING_URI") or paths.mlflow_uri
 
 
@@ -44,7 +44,7 @@ def pending(paths: Paths) -> list[Path]:
 
 
 def delivered(paths: Paths) -> dict[str, str]:
-    """MLflow run id of each job that has one, that of its first place."""
+    """MLflow run id of each job that has one, taken from its first place."""
     states = {job_of(file): read_json(file).get("runs") for file in spool_folder(paths).glob("*.json")}
     return {job: next(iter(runs.values())) for job, runs in states.items() if runs}
 

@@ -1,7 +1,7 @@
 """Training by several processes, which torchrun starts, with the numbers of one.
 
-Each process takes consecutive images of every batch. Means and pairs are those of the whole batch, gradients
-are added up, and so each process makes the same step. On a CPU the random draws are those of one process, too:
+Each process takes consecutive images of every batch. Means and pairs cover the whole batch, gradients
+are added up, and so each process makes the same step. On a CPU the random draws equal one process's, too:
 each draws for the whole batch and keeps its own rows. A GPU draws inside its kernels, so there each process has
 a stream of its own.
 """

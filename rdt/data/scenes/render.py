@@ -33,7 +33,7 @@ class Style:
     white: float  # share of white mixed into every colour
     outline: float  # width
     outline_tone: float  # outline colour = this share of the object's own
-    shading: float  # brightness of the lit edge less that of the middle
+    shading: float  # brightness of the lit edge less the middle's
     wobble: float  # scatter of an outline's corners, in half diameters
     noise: float  # standard deviation of the pixel noise
     flatness: float  # 0: textured backgrounds, 1: uniform ones
