@@ -7,8 +7,7 @@ from typing import Any
 
 from rdt.experiment.plan import Plan
 from rdt.experiment.runs import Run
-from rdt.experiment.settings import Stage
-from rdt.experiment.settings import TABLES
+from rdt.experiment.settings import TABLES, Stage
 from rdt.tracking.record import Place
 
 STEPS, STUDIES = "steps", "studies"  # beside one MLflow experiment for each table
