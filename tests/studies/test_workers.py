@@ -237,7 +237,7 @@ def test_the_page_tells_what_was_found(finished):
     assert f"{cider['value']:+.1f} [{cider['low']:+.1f}, {cider['high']:+.1f}] |" in page.replace("-0.0", "+0.0")
     assert "| Dist-3 |" in page and "![front](front.png)" in page
     verdict = "holds 0" if cider["low"] <= 0 <= cider["high"] else "leaves 0 out"
-    assert f"The interval of CIDEr {verdict}" in page
+    assert f"The interval of CIDEr {verdict}" in page and "the the" not in page
 
 
 def test_trials_are_nested_under_their_study_in_mlflow(finished):
