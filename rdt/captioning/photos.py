@@ -23,7 +23,9 @@ from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Role, pool_role
-from rdt.features.encode import encode_images, load_encoder
+from rdt.features.encode import TowerEncoder, load_encoder
+from rdt.features.encoder import Encoder
+from rdt.features.extraction import open_clip_encoder
 from rdt.features.inputs import Inputs, open_inputs
 from rdt.features.retrieval import retrieve, train_pool
 from rdt.features.split import Split
@@ -80,21 +82,18 @@ def caption(
     ``run`` is a folder of ``results/<experiment>/runs`` in the working directory, and may name a network of it,
     ``<run>/xe``; otherwise it is the last one that was trained. ``experiment`` is a name or the path of a file.
     The caption of a photograph depends on its file and the run's seed alone. Raises UserError for a run that is
-    not there, for one whose features were imported, and for a file that is no image.
+    not there, for one whose encoder is not at hand, and for a file that is no image.
     """
     settings = load_experiment(experiment, data_root)
     workspace = Workspace(settings, Paths(settings.name))
     network = _network(workspace, run)
     role = workspace.plan.runs[network.run].role
-    if settings.data[role].features:
-        problem = "learnt from imported features, whose encoder, CLIP with the extra `clip`, is not at hand here"
-        raise UserError(network.run, problem, "take a run of an experiment whose features the embedded encoder makes")
     paths = [Path(path) for path in image_paths]
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None:
         raise UserError(missing, "there is no such file", "correct the path of the photograph")
     torch.set_num_threads(settings.training.threads)
-    return caption_photos(workspace, network, encoded(workspace, role, paths))
+    return caption_photos(workspace, network, encoded(workspace, role, paths, open_encoder(workspace, role)))
 
 
 @dataclass(frozen=True)
@@ -121,21 +120,27 @@ def photo_id(path: Path) -> int:
     return int.from_bytes(hashlib.sha256(path.read_bytes()).digest()[:7])
 
 
-def encoded(workspace: Workspace, role: Role, paths: Sequence[Path]) -> Photos:
-    """Photographs through the embedded encoder, each with the sentence of the role's pool that is nearest to it."""
-    encoder = workspace.experiment.encoder
-    side = (encoder.image_size, encoder.image_size)
-    pixels = [np.asarray(open_image(path).resize(side)) for path in paths]
+def open_encoder(workspace: Workspace, role: Role) -> Encoder:
+    """What made the features of a role: the experiment's own encoder, or CLIP, which needs the extra `clip`."""
+    experiment, data = workspace.experiment, workspace.experiment.data[role]
+    if data.features:
+        return open_clip_encoder(data, Path(experiment.data_root))
     words = Vocabulary.load(workspace.paths.vocabulary("primary"))
-    model = load_encoder(workspace.paths.encoder, words, encoder.width)
-    grid, vectors = encode_images(model, torch.from_numpy(np.stack(pixels)))
+    model = load_encoder(workspace.paths.encoder, words, experiment.encoder.width)
+    return TowerEncoder(model, experiment.encoder.image_size)
+
+
+def encoded(workspace: Workspace, role: Role, paths: Sequence[Path], encoder: Encoder) -> Photos:
+    """Photographs through an encoder, each with the sentence of the role's pool that is nearest to it."""
+    features = encoder.photographs([open_image(path) for path in paths])
     store = FeatureStore(
         folder=workspace.paths.features(role),
         image_ids=np.array([photo_id(path) for path in paths]),
-        grid=grid.numpy().astype(np.float16),
-        global_=vectors.numpy(),
+        grid=features.grid,
+        global_=features.global_,
         caption_image=np.zeros(0, np.int64),
-        caption_global=np.zeros((0, encoder.width), np.float32),
+        caption_global=np.zeros((0, features.global_.shape[1]), np.float32),
+        separate_query=features.query,
     )
     source = pool_role(role)
     dataset = open_dataset(workspace.experiment, workspace.paths, source)

@@ -13,12 +13,19 @@ from pathlib import Path
 import torch
 
 from rdt.data.dataset import load_role
-from rdt.digests import file_digest
 from rdt.errors import UserError
 from rdt.experiment.file import load_experiment
 from rdt.experiment.settings import ROLES, Data
-from rdt.features.clip import RN101, VIT_B_32, find_weights, load_clip, require_open_clip
-from rdt.features.extraction import Encoder, claim_folder, extract_captions, extract_images, require_photographs, tell
+from rdt.features.clip import RN101, VIT_B_32, find_weights, require_open_clip
+from rdt.features.extraction import (
+    ClipModel,
+    claim_folder,
+    clip_model,
+    extract_captions,
+    extract_images,
+    require_photographs,
+    tell,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,14 +67,12 @@ def _role(path: str, data: Data | None, role: str) -> Data:
     return data
 
 
-def _encoders(data: Data, root: Path, args: argparse.Namespace) -> tuple[list[Encoder], Encoder]:
+def _encoders(data: Data, root: Path, args: argparse.Namespace) -> tuple[list[ClipModel], ClipModel]:
     """What encodes the photographs, and what encodes the captions."""
     folders = [(RN101, data.features, args.weights, "--weights")]
     if data.retrieval_features:
         folders.append((VIT_B_32, data.retrieval_features, args.retrieval_weights, "--retrieval-weights"))
     encoders = []
     for clip, folder, given, option in folders:
-        weights = find_weights(clip, given, option)
-        record = {"model": clip.name, "pixels": clip.size, "weights": file_digest(weights)}
-        encoders.append(Encoder(clip, load_clip(clip, weights).to(args.device), root / folder, record))
+        encoders.append(clip_model(clip, root / folder, find_weights(clip, given, option), args.device))
     return encoders, replace(encoders[-1], folder=root / data.caption_features)

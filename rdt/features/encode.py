@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image as Picture
 from torch import Tensor, nn
 
 from rdt.data.dataset import Dataset, Image, open_image
 from rdt.data.vocabulary import Vocabulary
 from rdt.experiment.settings import EncoderSettings
+from rdt.features.encoder import Encoded
 from rdt.features.store import StoreWriter
 from rdt.features.two_tower import TEXT_LENGTH, TwoTower
 from rdt.model.weights import load_weights
@@ -66,6 +69,20 @@ def load_encoder(folder: Path, vocabulary: Vocabulary, width: int) -> TwoTower:
     model = TwoTower(vocabulary.size, width).to(memory_format=torch.channels_last)
     load_weights(folder / "model.safetensors", model)
     return model.eval()
+
+
+@dataclass(frozen=True)
+class TowerEncoder:
+    """The trained two towers as an :class:`rdt.features.encoder.Encoder`; ``size``: pixels of an image's side."""
+
+    model: TwoTower
+    size: int
+
+    def photographs(self, pictures: Sequence[Picture.Image]) -> Encoded:
+        """See the protocol."""
+        pixels = np.stack([np.asarray(picture.resize((self.size, self.size))) for picture in pictures])
+        grid, vectors = encode_images(self.model, torch.from_numpy(pixels))
+        return Encoded(grid.numpy().astype(np.float16), vectors.numpy())
 
 
 IMAGES_AT_ONCE = 512

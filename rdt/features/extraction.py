@@ -13,12 +13,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image as Picture
 from torch import nn
 from tqdm import tqdm
 
 from rdt.data.dataset import SKIPPED, Dataset, Image, open_image
+from rdt.digests import file_digest
 from rdt.errors import UserError
-from rdt.features.clip import RN101, Clip, caption_vectors, clip_input, grid_features
+from rdt.experiment.settings import Data
+from rdt.features.clip import (
+    RN101,
+    VIT_B_32,
+    Clip,
+    caption_vectors,
+    clip_input,
+    find_weights,
+    grid_features,
+    load_clip,
+    require_open_clip,
+)
+from rdt.features.encoder import Encoded
 from rdt.features.store import GRID_CELLS, check_features
 from rdt.files import atomic_file, atomic_write_json, read_json
 
@@ -28,7 +42,7 @@ Pixels = list[np.ndarray]  # a photograph as each of the models sees it
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ClipModel:
     """A model at work, and the folder that it fills; ``record`` says what made the files there."""
 
     clip: Clip
@@ -60,6 +74,47 @@ class Encoder:
         return [{"g_feature": part} for part in np.split(vectors, ends)]
 
 
+@dataclass(frozen=True)
+class ClipEncoder:
+    """The models that a role's features were extracted with as an :class:`rdt.features.encoder.Encoder`.
+
+    The second one, if there is one, gives the vectors that sentences are retrieved by.
+    """
+
+    models: Sequence[ClipModel]
+
+    @torch.inference_mode()
+    def photographs(self, pictures: Sequence[Picture.Image]) -> Encoded:
+        """See the protocol."""
+        seen, *queries = (model.images([model.clip.pixels(picture) for picture in pictures]) for model in self.models)
+        vectors = [np.concatenate([arrays["g_feature"] for arrays in found]) for found in (seen, *queries)]
+        return Encoded(np.stack([arrays["features"] for arrays in seen]), *vectors)
+
+
+def open_clip_encoder(data: Data, root: Path) -> ClipEncoder:
+    """The encoder that filled a role's folders of features, with the weights in the hub's cache.
+
+    Raises UserError where the folders were filled by something else, or open_clip or the weights are not at hand.
+    """
+    models = []
+    for clip, name in ((RN101, data.features), (VIT_B_32, data.retrieval_features)):
+        if name:
+            record = root / name / ENCODER
+            if not record.is_file():
+                problem = f"does not say what made its features: there is no {ENCODER}"
+                raise UserError(record.parent, problem, "fill it with `rdt extract`, or take a run on other features")
+            require_open_clip()
+            models.append(clip_model(clip, root / name, find_weights(clip, None, "rdt extract --weights"), "cpu"))
+            claim_folder(models[-1])
+    return ClipEncoder(models)
+
+
+def clip_model(clip: Clip, folder: Path, weights: Path, device: str) -> ClipModel:
+    """A pretrained model with its record, the digest of its weights in it."""
+    record = {"model": clip.name, "pixels": clip.size, "weights": file_digest(weights)}
+    return ClipModel(clip, load_clip(clip, weights).to(device), folder, record)
+
+
 def require_photographs(dataset: Dataset) -> None:
     missing = [image for image in dataset.images if not dataset.file(image).exists()]
     if missing:
@@ -67,7 +122,7 @@ def require_photographs(dataset: Dataset) -> None:
         raise UserError(dataset.file(missing[0]), f"the photograph does not exist{others}", "complete the folder")
 
 
-def claim_folder(encoder: Encoder) -> None:
+def claim_folder(encoder: ClipModel) -> None:
     """Make the folder this encoder's; UserError if what is in it was made by something else."""
     path = encoder.folder / ENCODER
     if path.exists():
@@ -89,7 +144,7 @@ def _claimed_name(record: object) -> str:
         return "something unknown"
 
 
-def extract_captions(encoder: Encoder, dataset: Dataset) -> None:
+def extract_captions(encoder: ClipModel, dataset: Dataset) -> None:
     todo = [image for image in dataset.images if not encoder.file(image).exists()]
     with _extracting(dataset, todo, "captions") as progress, ThreadPoolExecutor(1) as writer:
         for part in _chunks(todo, IMAGES_PER_CAPTION_BATCH):
@@ -98,7 +153,7 @@ def extract_captions(encoder: Encoder, dataset: Dataset) -> None:
             progress.update(len(part))
 
 
-def extract_images(encoders: Sequence[Encoder], dataset: Dataset, batch: int) -> dict[Image, str]:
+def extract_images(encoders: Sequence[ClipModel], dataset: Dataset, batch: int) -> dict[Image, str]:
     """Write what is not there yet; returns the photographs that cannot be read, and why."""
     todo = [image for image in dataset.images if not all(encoder.file(image).exists() for encoder in encoders)]
     started, corrupt = time.monotonic(), {}

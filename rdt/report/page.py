@@ -1,4 +1,4 @@
-"""The page: every part of the report, read from the results of an experiment, and put into its template ``page.html``."""
+"""The page: every part of the report, read from an experiment's results, and put into its template ``page.html``."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from PIL import Image
 
 import rdt
 from rdt import cli
-from rdt.captioning.photos import PhotoCaption, caption_photos, encoded, photo_id
+from rdt.captioning.photos import PhotoCaption, caption_photos, encoded, open_encoder, photo_id
 from rdt.commands.caption import heatmap_files, steps
 from rdt.errors import UserError
 from rdt.experiment.runs import NetworkId
+from rdt.features.encoder import Encoded
 from rdt.features.retrieval import read_pool_texts, read_retrieved
+from rdt.features.store import FeatureStore
 from rdt.files import read_json
 from rdt.workspace import Workspace
 from tests.support import finished as suite
@@ -55,7 +58,7 @@ def test_an_image_of_the_data_set_has_the_caption_of_the_stage(here, kind):
     stage, run = opened()
     run = run if kind == "rdt" else tiny.run_id(stage.plan, "teacher")
     ids, paths = zip(*test_images(), strict=True)
-    photos = encoded(stage, "primary", paths)
+    photos = encoded(stage, "primary", paths, open_encoder(stage, "primary"))
     photos = replace(photos, store=replace(photos.store, image_ids=np.array(ids)))
     found = caption_photos(stage, NetworkId(run, "rl"), photos)
     recorded = read_json(stage.paths.captions(run, "rl", "primary", "test"))
@@ -66,6 +69,26 @@ def test_an_image_of_the_data_set_has_the_caption_of_the_stage(here, kind):
     assert [one.retrieved for one in found] == (nearest if kind == "rdt" else [""] * len(ids))
     assert {len(one.steps) for one in found} == ({STEPS} if kind == "rdt" else {0})
     assert all(one.heatmap.shape == (7, 7) and one.heatmap.sum() == pytest.approx(1) for one in found)
+
+
+@pytest.mark.slow
+def test_another_encoder_has_its_own_vectors_for_retrieval(here):
+    """One that gives the features of the data set, and for retrieval those of the images in reverse order."""
+    stage, _ = opened()
+    ids, paths = zip(*test_images(), strict=True)
+    store = FeatureStore.open(stage.paths.features("primary"))
+    grid, vectors = (part[store.rows_of(list(ids))] for part in (store.grid, store.global_))
+
+    class Recorded:
+        def photographs(self, pictures: Sequence[Image.Image]) -> Encoded:
+            assert [picture.mode for picture in pictures] == ["RGB"] * len(ids)
+            return Encoded(grid, vectors, vectors[::-1].copy())
+
+    photos = encoded(stage, "primary", paths, Recorded())
+    texts, (known, rows) = read_pool_texts(stage.paths.index("primary")), read_retrieved(stage.paths.index("primary"))
+    nearest = dict(zip(known.tolist(), rows[:, 0], strict=True))
+    assert photos.retrieved == tuple(texts[nearest[image]] for image in reversed(ids))
+    assert np.array_equal(photos.store.grid, grid) and np.array_equal(photos.store.global_, vectors)
 
 
 @pytest.mark.slow
@@ -120,8 +143,9 @@ def test_a_run_on_imported_features_says_what_is_missing(tmp_path, monkeypatch):
     tiny.write(tmp_path, tiny.EXPERIMENT | {"data": {"primary": data}})
     _, planned, _ = tiny.opened(tmp_path)
     run = tiny.run_id(planned, "rdt")
-    with pytest.raises(UserError, match=rf"^{run}: learnt from imported features, whose encoder, CLIP with the extra"):
-        rdt.caption(["photo.jpg"], run, suite.FILE)
+    Image.effect_mandelbrot((9, 6), (-2, -1, 1, 1), 30).convert("RGB").save("photo.png")
+    with pytest.raises(UserError, match=r"^f: does not say what made its features: there is no encoder.json; fill it"):
+        rdt.caption(["photo.png"], run, suite.FILE)
 
 
 def test_heatmaps_of_the_same_name_are_refused():
