@@ -24,7 +24,7 @@ PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
 RULES = "\n".join(path.read_text() for path in (REPOSITORY / "Snakefile", *REPOSITORY.glob("workflow/rules/*.smk")))
 # Programs that are not ours: what is asked of them is not checked.
-FOREIGN = {"git", "cd", "conda", "source", "sed", "optuna-dashboard", ".venv/bin/pip"}
+FOREIGN = {"git", "cd", "conda", "source", "sed", "optuna-dashboard", "pip", ".venv/bin/pip"}
 MADE_BY_THE_READER = {"rdt/metrics/unigram.py"}  # the module that docs/changing.md has him write
 KEPT_REPORTS = re.compile(r"reports/(published|claims\.yaml|\w+/(measured|captions|scale|runs\.md))\b")
 
