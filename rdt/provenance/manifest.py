@@ -77,9 +77,8 @@ def write_manifest(
         "mlflow_run_id": mlflow_run_id,
         **(extra or {}),
     }
-    path = manifest_path(target)
-    atomic_write_json(path, manifest)
-    return path
+    atomic_write_json(manifest_path(target), manifest)
+    return manifest_path(target)
 
 
 def _input_record(path: str | Path) -> dict[str, str]:
