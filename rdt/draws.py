@@ -12,7 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["order", "image", "coin", "framework", "sample", "encoder", "teacher_row", "replace", "sentence"]
+Purpose = Literal[
+    "order", "image", "coin", "framework", "sample", "encoder", "teacher_row", "replace", "sentence", "weights"
+]
 _PURPOSE: dict[Purpose, int] = {
     "order": 0,
     "image": 1,
@@ -23,6 +25,7 @@ _PURPOSE: dict[Purpose, int] = {
     "teacher_row": 6,
     "replace": 7,
     "sentence": 8,
+    "weights": 9,
 }
 
 
