@@ -11,7 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["order", "image", "coin", "framework", "sample", "encoder", "teacher_row", "replace", "sentence"]
+Purpose = Literal[
+    "order", "image", "coin", "framework", "sample", "encoder", "teacher_row", "replace", "sentence", "weights"
+]
 _PURPOSE: dict[Purpose, int] = {
     "order": 0,
     "image": 1,
@@ -22,6 +24,7 @@ _PURPOSE: dict[Purpose, int] = {
     "teacher_row": 6,
     "replace": 7,
     "sentence": 8,
+    "weights": 9,
 }
 
 

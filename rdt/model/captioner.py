@@ -40,9 +40,13 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.frequency = nn.Parameter(torch.randn(TIME_FREQUENCIES))
+        self.frequency = nn.Parameter(torch.empty(TIME_FREQUENCIES))
         self.inner = nn.Linear(2 * TIME_FREQUENCIES + 1, dim)
         self.outer = nn.Linear(dim, dim)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.frequency)
 
     def forward(self, log_snr: Tensor) -> Tensor:
         angle = 2 * torch.pi * log_snr[:, None] * self.frequency
@@ -57,9 +61,13 @@ class RetrievedSentence(nn.Module):
         super().__init__()
         self.word = nn.Embedding(vocab_size, dim)
         self.position = nn.Embedding(length, dim)
-        self.kind = nn.Parameter(torch.randn(dim))
+        self.kind = nn.Parameter(torch.empty(dim))
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.kind)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.dropout(self.norm(self.word(ids) + self.position.weight[: ids.shape[1]] + self.kind))
@@ -77,9 +85,13 @@ class NoisySentence(nn.Module):
         self.bits = nn.Linear(channels, dim, bias=False)
         self.position = nn.Embedding(length, dim)
         self.time = TimeEmbedding(dim)
-        self.kind = nn.Parameter(torch.randn(dim))
+        self.kind = nn.Parameter(torch.empty(dim))
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.kind)
 
     def forward(self, bits: Tensor, log_snr: Tensor) -> Tensor:
         time = self.time(log_snr).unsqueeze(1)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from rdt.data.vocabulary import Vocabulary
+from rdt.draws import torch_seed
 from rdt.errors import UserError
 from rdt.experiment.runs import Run
 from rdt.experiment.settings import Experiment
@@ -35,9 +38,24 @@ def save_configuration(folder: Path, value: Mapping[str, Any]) -> None:
 
 
 def build(experiment: Experiment, run: Run, stage: str, vocab_size: int, grid_dim: int, global_dim: int) -> nn.Module:
-    """The untrained network of one stage of ``run``."""
+    """The untrained network of one stage of ``run``, as its seed draws it."""
     sizes = (experiment.model, run.method, vocab_size, grid_dim, global_dim)
-    return Teacher(*sizes) if run.kind == "teacher" else Captioner(*sizes, cascade=stage.endswith("2"))
+    model = Teacher(*sizes) if run.kind == "teacher" else Captioner(*sizes, cascade=stage.endswith("2"))
+    initialise(model, run.seed)
+    return model
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Draw the parameters of each module from a stream of its own, keyed by ``seed`` and the module's name.
+
+    So what two networks share starts equal, whatever modules one of them has besides: with one stream for all, rows
+    with and without the branch of Eq. 20 would be as far apart as two seeds are.
+    """
+    for name, module in model.named_modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6])
+            torch.manual_seed(torch_seed(seed, "weights", key))
+            module.reset_parameters()
 
 
 def configuration(

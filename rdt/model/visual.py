@@ -26,14 +26,17 @@ class VisualEncoder(nn.Module):
         self.cls = nn.Linear(global_dim, sizes.dim) if method.cls else None
         tokens = GRID_CELLS + int(method.cls)
         self.position = nn.Parameter(torch.empty(tokens, sizes.dim)) if method.visual_pos else None
-        if self.position is not None:
-            nn.init.trunc_normal_(self.position, std=POSITION_STD)
         self.norm = nn.LayerNorm(sizes.dim)
         self.dropout = nn.Dropout(sizes.visual_dropout)
         self.blocks = nn.ModuleList(
             VisualBlock(self._attention(sizes, method), sizes.dim, sizes.ffn, sizes.dropout)
             for _ in range(sizes.visual_layers)
         )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        if self.position is not None:
+            nn.init.trunc_normal_(self.position, std=POSITION_STD)
 
     @staticmethod
     def _attention(sizes: ModelSettings, method: Method) -> RankingAttention:

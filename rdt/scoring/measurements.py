@@ -12,6 +12,7 @@ import numpy as np
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Cell, Plan
 from rdt.experiment.runs import NetworkId, Run
+from rdt.experiment.settings import Method
 from rdt.files import read_json
 from rdt.metrics import resampling
 from rdt.metrics.names import DRAWN_METRICS, TWINS
@@ -147,14 +148,14 @@ class Measurements:
     ) -> tuple[float | None, int]:
         """Standard deviation of one seed's difference, and its degrees of freedom; None and 0 with one seed.
 
-        It is estimated from all rows that were trained alike and scored on the same images, as the residual of
-        row + seed: two seeds of two rows alone say next to nothing. Cells that differ in their training (stage,
-        epochs, captioner or teacher) stand for themselves.
+        Rows of one kin (see :func:`kin`) see the same draws at a seed, so the residual of row + seed is pooled over
+        all of them: two seeds of two rows alone say next to nothing. Across kins a seed is another draw for each,
+        which more rows do not tell more about: such a pair has its own seeds alone.
         """
         if len(seeds) < 2:
             return None, 0
         alike = self._training(first) == self._training(second) and images_of(first) == images_of(second)
-        rows = self._rows_like(first, seeds) if alike else []
+        rows = self._rows_like(first, seeds) if alike and self._kin(first) == self._kin(second) else []
         if len(rows) < 2:
             return float(np.std(values, ddof=1)), len(seeds) - 1
         return residual_scatter(np.array(rows))
@@ -171,17 +172,21 @@ class Measurements:
                 return *residual_scatter(np.array(rows)), stage
         return None
 
+    def _kin(self, cell: Cell) -> Method:
+        return kin(self.plan.runs[cell.runs[0]].method)
+
     def _training(self, cell: Cell) -> tuple[str, str, int]:
         """How the networks of a cell were trained, whatever the method."""
         run = self.plan.runs[cell.runs[0]]
         return cell.stage, run.kind, run.xe_epochs
 
     def _rows_like(self, cell: Cell, seeds: Sequence[int]) -> list[list[float]]:
-        """Numbers by seed of all rows that were trained and scored as a cell was."""
+        """Numbers by seed of all rows of a cell's kin that were trained and scored as it was."""
         found: dict[Run, list[float]] = {}
         for other in self.plan.cells:
             asked = replace(other, metric=cell.metric)
-            alike = other.runs and self._training(other) == self._training(cell) and images_of(asked) == images_of(cell)
+            alike = other.runs and self._training(other) == self._training(cell) and self._kin(other) == self._kin(cell)
+            alike = alike and images_of(asked) == images_of(cell)
             values = self.values(asked) if alike else {}
             numbers = [values[seed] for seed in seeds if isinstance(values.get(seed), float)]
             if len(numbers) == len(seeds):
@@ -214,6 +219,16 @@ class Measurements:
         known = all(self._per_image.statistics(network, images) for side in sides for network in side)
         same = images == images_of(second) and self.spice(first) == self.spice(second)
         return (images, sides[0], sides[1]) if seeds and known and same else None
+
+
+def kin(method: Method) -> Method:
+    """What rows have in common whose networks have the same parameters and the same draws at a seed.
+
+    They may differ in numbers that only weigh keys or pairs: lambda_f, lambda_e (0 or not: above 0 there is a fusion
+    layer), lambda_rank and the thresholds.
+    """
+    fused = float(method.lambda_e > 0)
+    return replace(method, lambda_f=1.0, lambda_e=fused, lambda_rank=0.0, delta_tim=0.0, delta_sen=0.0)
 
 
 def difference(

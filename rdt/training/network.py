@@ -13,7 +13,6 @@ from torch import nn
 from rdt.captioning.generate import Sampling, decode, denoise_captions, sentence_ranks, teacher_captions
 from rdt.captioning.model_card import show_training
 from rdt.diffusion.bits import bit_width
-from rdt.draws import torch_seed
 from rdt.errors import UserError
 from rdt.experiment.runs import Run, settings_digest
 from rdt.experiment.settings import Stage
@@ -160,7 +159,6 @@ def budget(training: Training, images: int) -> Budget:
 def network(training: Training) -> nn.Module:
     """The network to start from: new for ``xe`` and ``xe2``; for ``rl`` the raw weights of the earlier stage."""
     run, experiment, inputs = training.run, training.workspace.experiment, training.inputs
-    torch.manual_seed(torch_seed(run.seed, "framework"))
     dims = (inputs.grid_dim, inputs.global_dim)
     model = build(experiment, run, training.stage, inputs.vocabulary.size, *dims)
     if training.is_rl:
