@@ -58,7 +58,7 @@ $(CLIP)/ready: requirements.lock pyproject.toml
 	@echo "installing open_clip into $(CLIP): about two minutes and 5.5 GB, once"
 	@test -x $(CLIP)/bin/python || $(PYTHON) -m venv $(CLIP)
 	$(CLIP)/bin/python -m pip install --quiet --constraint <(grep -vE '^(torch|setuptools)==' requirements.lock) \
-	    'open_clip_torch>=3.3,<4' numpy pillow pydantic pytest pyyaml safetensors tqdm
+	    'open_clip_torch>=3.3,<4' numpy pillow pytest pyyaml safetensors tqdm
 	touch $@
 
 # The stamp comes last, so that an installation that was cut off is taken up again.

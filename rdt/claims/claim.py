@@ -9,7 +9,7 @@ from typing import Any, Literal
 from rdt.claims.power import Needed
 from rdt.errors import UserError
 from rdt.experiment.plan import Cell
-from rdt.experiment.settings import Count, Listed, Positive
+from rdt.experiment.settings import Count, Positive
 from rdt.experiment.settings import Table as TableName
 from rdt.experiment.values import parse
 from rdt.files import read_yaml
@@ -26,7 +26,7 @@ class Cells:
 
     table: TableName
     column: str
-    rows: Listed[str]
+    rows: tuple[str, ...]
     metric: Literal["", "twins"] = ""
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from rdt.experiment.file import read_preset
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import TABLES_FILE, CaptionJob, Plan, plan
-from rdt.experiment.settings import Experiment, Listed, Method
+from rdt.experiment.settings import Experiment, Method
 from rdt.experiment.values import parse
 from rdt.files import read_yaml
 
@@ -32,7 +32,7 @@ class CodeDifference:
     title: str
     paper: str
     released: str
-    switches: Listed[str] = ()
+    switches: tuple[str, ...] = ()
     phase: Literal["xe", "rl"] = "xe"
     none: str = ""
 

@@ -21,7 +21,6 @@ from rdt.experiment.settings import (
     Data,
     EncoderSettings,
     Experiment,
-    Listed,
     Method,
     ModelSettings,
     Role,
@@ -30,7 +29,7 @@ from rdt.experiment.settings import (
     Table,
     TrainingSettings,
 )
-from rdt.experiment.values import Loader, load_yaml, parse, unknown, wrong
+from rdt.experiment.values import Loader, load_yaml, parse, parse_fields, unknown, wrong
 
 EXPERIMENTS = ROOT / "experiments"
 
@@ -52,9 +51,9 @@ class ExperimentFile:
     budgets: dict[str, Any] = dataclasses.field(default_factory=dict)  # by name, keys of a file
     method: str = "paper"
     override: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of Method
-    seeds: Listed[Seed] | Seeds = (0,)  # a list is for both phases
-    tables: Listed[Table] | Literal["all"] = "all"
-    rows: dict[Table, Listed[str]] = dataclasses.field(default_factory=dict)  # of a table, those to run
+    seeds: tuple[Seed, ...] | Seeds = (0,)  # a list is for both phases
+    tables: tuple[Table, ...] | Literal["all"] = "all"
+    rows: dict[Table, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # of a table, those to run
     data_root: str = "."
 
 
@@ -79,9 +78,10 @@ def load_experiment(
     file: ExperimentFile = parse(ExperimentFile, content, path, "")
     _check_name(file.name, path)
     preset = read_preset(file.method, path)
+    override = parse_fields(Method, file.override, path, "override")
     experiment = Experiment(
         name=file.name,
-        method=parse(Method, dataclasses.asdict(preset) | file.override, path, "override"),
+        method=dataclasses.replace(preset, **override),
         method_name=file.method,
         data=file.data,
         encoder=file.encoder,
@@ -192,6 +192,11 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict) and isinstance(old.get(key), dict):
             result[key] = _merged(old[key], value)
     return result
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 def read_preset(name: str, path: Path) -> Method:

@@ -1,24 +1,21 @@
-"""YAML to dataclasses by pydantic: types and ranges as annotated, or one sentence about what is wrong."""
+"""YAML to dataclasses: every key's type and range as its annotation says, or one sentence about what is wrong."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import os
-import re
-from collections.abc import Collection, Hashable, Mapping, Sequence
+import difflib
+import types
+from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from rdt.errors import UserError
+from rdt.experiment.settings import Range
 from rdt.files import yaml_problem
 
-# To look for pydantic's plugins among all installed packages would take longer than to read a file.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+UNIONS = (Union, types.UnionType)
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the one in C is ten times as fast
@@ -33,11 +30,6 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the one in C is 
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -56,99 +48,89 @@ def load_yaml(path: Path) -> dict[str, Any]:
 # ---- values
 
 
-def parse(kind: Any, value: Any, path: Path, key: str) -> Any:
-    """What ``key`` of a YAML file holds ("" for the whole file) as a ``kind``, such as a dataclass.
+def parse(kind: type, value: Any, path: Path, key: str) -> Any:
+    """An instance of the dataclass ``kind`` from what ``key`` of a YAML file holds ("" for the whole file).
 
     Every field without a default is required. Raises a UserError that names file and key.
     """
-    try:
-        content = to_json(value)  # from which pydantic, strict, takes lists for tuples and mappings for dataclasses
-    except PydanticSerializationError as error:
-        raise UserError(path, f"{key or 'the file'} cannot be read: {error}", "write text, numbers and lists") from None
-    try:
-        return _reader(kind).validate_json(content, strict=True, extra="forbid")
-    except ValidationError as error:
-        _explain(error.errors(), kind, from_json(content), path, key)
+    given = parse_fields(kind, value, path, key)
+    for item in dataclasses.fields(kind):
+        if is_required(item) and item.name not in given:
+            raise UserError(path, f"the key {_dotted(key, item.name)} is missing", "add it")
+    return kind(**given)
 
 
-@functools.cache
-def _reader(kind: Any) -> TypeAdapter:
-    return TypeAdapter(kind)
-
-
-def parse_part(kind: type, value: Any, path: Path, key: str) -> dict[str, Any]:
-    """Those fields of the dataclass ``kind`` that are given, checked like all of them by :func:`parse`."""
+def parse_fields(kind: type, value: Any, path: Path, key: str) -> dict[str, Any]:
+    """The given fields of ``kind``, checked; unknown keys are errors."""
+    if not isinstance(value, Mapping):
+        wrong(path, key, value, "keys and values")
     hints = get_type_hints(kind, include_extras=True)
-    part = dataclasses.make_dataclass(kind.__name__, [(name, hint, None) for name, hint in hints.items()])
-    checked = parse(part, value, path, key)
-    return {name: getattr(checked, name) for name in value}
+    for name in value:
+        if name not in hints:
+            _unknown_key(path, key, name, hints)
+    return {name: _convert(hints[name], item, path, _dotted(key, name)) for name, item in value.items()}
+
+
+def _convert(hint: Any, value: Any, path: Path, key: str) -> Any:
+    """``value`` as the type that ``hint`` names; raises ``UserError`` for another type or range."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        converted = _convert(arguments[0], value, path, key)
+        for allowed in arguments[1:]:
+            if isinstance(allowed, Range) and converted not in allowed:
+                wrong(path, key, value, f"a number {allowed}")
+        return converted
+    if origin is Literal:
+        if not any(value == choice and type(value) is type(choice) for choice in arguments):
+            _not_one_of(path, key, value, arguments)
+        return value
+    if origin in UNIONS:  # a list, or what stands for one; or a group that can be absent
+        listed, other = arguments
+        if other is types.NoneType:
+            return _convert(listed, value, path, key)
+        if dataclasses.is_dataclass(other) and not isinstance(value, list | dict):
+            names = ", ".join(field.name for field in dataclasses.fields(other))
+            wrong(path, key, value, f"a list, or one under each of {names}")
+        return _convert(listed if isinstance(value, list) else other, value, path, key)
+    if origin is tuple:
+        if not isinstance(value, list) or not value:
+            wrong(path, key, value, "a list of one or more values")
+        if len(set(map(repr, value))) < len(value):
+            wrong(path, key, value, "each value once")
+        return tuple(_convert(arguments[0], item, path, f"{key}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        return _convert_mapping(arguments, value, path, key)
+    if dataclasses.is_dataclass(hint):
+        return parse(hint, value, path, key)
+    return _scalar(hint, value, path, key)
+
+
+def _convert_mapping(arguments: tuple[Any, Any], value: Any, path: Path, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        wrong(path, key, value, "keys and values")
+    key_hint, item_hint = arguments
+    if item_hint is Any:
+        return value
+    for name in value:
+        if name not in get_args(key_hint):
+            _unknown_key(path, key, name, get_args(key_hint))
+    return {name: _convert(item_hint, item, path, _dotted(key, name)) for name, item in value.items()}
+
+
+def _scalar(hint: type, value: Any, path: Path, key: str) -> Any:
+    if hint is float and type(value) is int:  # an exact type: True is no number
+        return float(value)
+    if type(value) is not hint:
+        expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+        wrong(path, key, value, expected)
+    return value
 
 
 # ---- messages
 
-EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list of one or more values",
-    "too_short": "a list of one or more values",
-    "dict_type": "keys and values",
-    "dataclass_type": "keys and values",
-}
 
-
-def _explain(errors: Sequence[Mapping[str, Any]], kind: Any, content: Any, path: Path, key: str) -> NoReturn:
-    """Raise the ``UserError`` of one of pydantic's errors: of an unknown key, or else of the deepest.
-
-    Of the alternatives of a union each has its errors, and the deepest belong to the one that was meant.
-    """
-    found = [(error, _place(error, content)) for error in errors]
-    for error, place in found:
-        if error["type"] == "unexpected_keyword_argument" or error["loc"][-1] == "[key]":
-            hint = _hint(place[-1], _names(kind, place[:-1]))
-            raise UserError(path, f"unknown key {_dotted(key, place)}", hint)
-    error, place = max(found, key=lambda one: (len(one[1]), not one[0]["type"].endswith("_type")))
-    dotted, value = _dotted(key, place), error["input"]
-    if error["type"] == "missing":
-        raise UserError(path, f"the key {dotted} is missing", "add it")
-    if error["type"] == "literal_error":
-        choices = [choice.strip("'") for choice in re.split(", | or ", error["ctx"]["expected"])]
-        problem = f"{dotted} is {_shown(value)}, expected one of {', '.join(choices)}"
-        raise UserError(path, problem, _hint(value, choices) if isinstance(value, str) else "correct the value")
-    if error["type"] == "value_error":
-        wrong(path, dotted, value, str(error["ctx"]["error"]))
-    expected = [EXPECTED[other["type"]] for other, where in found if where == place and other["type"] in EXPECTED]
-    wrong(path, dotted, value, ", or ".join(expected) or error["msg"])
-
-
-def _place(error: Mapping[str, Any], content: Any) -> list[Any]:
-    """Keys and positions that lead to an error, without what pydantic puts between, such as names of types."""
-    place = []
-    for step in error["loc"]:
-        if (isinstance(content, dict) and step in content) or (isinstance(content, list) and isinstance(step, int)):
-            place.append(step)
-            content = content[step]
-    return [*place, error["loc"][-1]] if error["type"] == "missing" else place
-
-
-def _names(kind: Any, place: Sequence[Any]) -> list[str]:
-    """The keys that a ``kind`` has at a place."""
-    inner: dict[str, Any] = {}
-    if dataclasses.is_dataclass(kind):
-        inner = get_type_hints(kind)
-    elif get_origin(kind) is dict:
-        names, value = get_args(kind)
-        inner = dict.fromkeys(get_args(names), value)
-    else:  # a union, or a list
-        return [name for part in get_args(kind) for name in _names(part, place)]
-    return _names(inner.get(place[0]), place[1:]) if place else list(inner)
-
-
-def _dotted(key: str, place: Sequence[Any]) -> str:
-    """``place`` below ``key`` as it is written in messages: ``data.primary.source``, ``seeds[1]``."""
-    return (key + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)).lstrip(".")
+def _dotted(key: str, name: Any) -> str:
+    return f"{key}.{name}" if key else str(name)
 
 
 def _shown(value: Any) -> str:
@@ -161,15 +143,27 @@ def wrong(path: Path, key: str, value: Any, expected: str) -> NoReturn:
     raise UserError(path, f"{key or 'the file'} is {_shown(value)}, expected {expected}", "correct the value")
 
 
+def _not_one_of(path: Path, key: str, value: Any, known: Collection[Any]) -> NoReturn:
+    expected = ", ".join(map(str, known))
+    problem = f"{key} is {_shown(value)}, expected one of {expected}"
+    raise UserError(path, problem, _hint(value, known) if isinstance(value, str) else "correct the value")
+
+
 def unknown(path: Path, what: str, name: Any, known: Collection[Any]) -> NoReturn:
     """Raise the ``UserError`` of a name that is none of the ``known`` ones."""
     raise UserError(path, f"unknown {what} {name}", _hint(name, known))
 
 
+def _unknown_key(path: Path, key: str, name: Any, known: Collection[str]) -> NoReturn:
+    raise UserError(path, f"unknown key {_dotted(key, name)}", _hint(name, known))
+
+
 def _hint(value: Any, known: Collection[Any]) -> str:
     """Which of the ``known`` words was probably meant."""
-    import difflib  # only where there is a mistake
-
     choices = [str(choice) for choice in known]
     close = difflib.get_close_matches(str(value), choices, n=1)
     return f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(choices)}"
+
+
+def is_required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING

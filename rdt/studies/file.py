@@ -16,8 +16,8 @@ from rdt.errors import UserError
 from rdt.experiment.file import EXPERIMENTS, NAME, locate, read_preset
 from rdt.experiment.plan import load_tables
 from rdt.experiment.runs import Run, captioner, override, resolved_configuration
-from rdt.experiment.settings import Count, Experiment, Listed, Method, Range, Seed, TrainingSettings
-from rdt.experiment.values import load_yaml, parse, parse_part, wrong
+from rdt.experiment.settings import Count, Experiment, Method, Range, Seed, TrainingSettings
+from rdt.experiment.values import load_yaml, parse, parse_fields, wrong
 
 STUDIES = EXPERIMENTS / "studies"
 USUAL = "thresholds"  # the study that runs where none is named
@@ -68,13 +68,13 @@ class _Keys:
     title: str
     experiment: str  # the one that it searches unless another is named
     parameters: dict[Parameter, Span]
-    objectives: Listed[Objective] = ("CIDEr",)
+    objectives: tuple[Objective, ...] = ("CIDEr",)
     sampler: Sampler
     pruner: Pruner | None = None
     trials: Count  # that end, completed or pruned
     workers: Count  # jobs that share the trials; those beyond the cores come late and find nothing to do
     seed: Seed  # of every trial's training: their differences are the parameters' alone
-    retrain_seeds: Listed[Seed]  # of the comparison on test
+    retrain_seeds: tuple[Seed, ...]  # of the comparison on test
     training: dict[str, Any] = field(default_factory=dict)  # fields of Training, over the experiment's
     storage: str = JOURNAL  # or the URL of a relational database
 
@@ -92,7 +92,7 @@ class Study(_Keys):
 
     def budgeted(self, experiment: Experiment) -> Experiment:
         """``experiment`` with the budget of a trial; networks are selected on val, whatever it says."""
-        changed = parse_part(TrainingSettings, self.training, Path(self.path), "training")
+        changed = parse_fields(TrainingSettings, self.training, Path(self.path), "training")
         training = dataclasses.replace(experiment.training, **changed)
         method = dataclasses.replace(experiment.method, select_on="val")
         return dataclasses.replace(experiment, training=training, method=method)
@@ -178,7 +178,7 @@ def _check_span(span: Span, path: Path, key: str, allowed: Range, paper: float) 
 
 
 def _check_study(study: Study, path: Path) -> None:
-    parse_part(TrainingSettings, study.training, path, "training")
+    parse_fields(TrainingSettings, study.training, path, "training")
     if len(study.objectives) > 1 and study.pruner:
         raise UserError(path, "a study of several objectives cannot prune", "remove pruner")
     if study.seed in study.retrain_seeds:
