@@ -14,7 +14,8 @@ from rdt.digests import ROOT, SHORT
 from rdt.errors import UserError
 
 # What decides where a result is written, how it is reported and how mistakes are told, or only passes names on, but
-# not what a result is: a change in it makes nothing stale. (What the settings say is recorded by itself.)
+# not what a result is: a change in it makes nothing stale. (What the settings say, and what a plan asks of networks,
+# is recorded by itself.)
 BYSTANDING_ROOMS = ("rdt.experiment", "rdt.provenance", "rdt.tracking")
 BYSTANDERS = frozenset(
     (

@@ -5,13 +5,14 @@ import shlex
 import sys
 from itertools import chain
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from rdt.errors import UserError
 from rdt.experiment.differences import with_differences
 from rdt.experiment.file import check_data, load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
+from rdt.files import file_lock
 from rdt.provenance.code import code_digest
 from rdt.provenance.steps import KINDS, Chain
 from rdt.report.estimate import cost_estimate
@@ -57,17 +58,21 @@ TOGETHER = TORCHRUN.format(TRAINING.processes) * (TRAINING.processes > 1)
 
 # Held while jobs run. Unlike Snakemake's own lock, which the profile turns off, the system takes it back
 # from a process that was killed: the same command then goes on, without --unlock.
-LOCK = FileLock(PATHS.root / ".lock")
+LOCKS = []
 
 
 def claim():
     """Stop if another snakemake is at work on this experiment in this folder."""
-    PATHS.root.mkdir(parents=True, exist_ok=True)
+    LOCKS.append(file_lock(PATHS.root / ".lock"))
     try:
-        LOCK.acquire(blocking=False)
+        LOCKS[0].acquire(blocking=False)
     except Timeout:
         problem = f"another snakemake is at work on experiment {EXPERIMENT.name} in this folder"
-        stop(UserError(LOCK.lock_file, problem, "wait until it has ended, or stop it"))
+        stop(
+            UserError(
+                LOCKS[0].lock_file, problem, "wait until it has ended, or stop it"
+            )
+        )
 
 
 wildcard_constraints:
