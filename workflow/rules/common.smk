@@ -63,16 +63,14 @@ LOCKS = []
 
 def claim():
     """Stop if another snakemake is at work on this experiment in this folder."""
-    LOCKS.append(file_lock(PATHS.root / ".lock"))
+    lock = file_lock(PATHS.root / ".lock")
+    LOCKS.append(lock)
     try:
-        LOCKS[0].acquire(blocking=False)
+        lock.acquire(blocking=False)
     except Timeout:
         problem = f"another snakemake is at work on experiment {EXPERIMENT.name} in this folder"
-        stop(
-            UserError(
-                LOCKS[0].lock_file, problem, "wait until it has ended, or stop it"
-            )
-        )
+        remedy = "wait until it has ended, or stop it"
+        stop(UserError(lock.lock_file, problem, remedy))
 
 
 wildcard_constraints:
