@@ -32,8 +32,7 @@ try:
     EXPERIMENT = load_experiment(NAME, config.get("data_root"))
     PATHS = Paths(EXPERIMENT.name)
     PLAN = plan(EXPERIMENT, load_tables())
-    # all that can be trained: with the differences, which only their own rule asks for
-    NETWORKS = with_differences(PLAN)
+    NETWORKS = with_differences(PLAN)  # all that can be trained
     studies = (study_steps(study, NETWORKS, PATHS) for study in STUDIES.values())
     CHAIN = Chain(NETWORKS, PATHS, chain.from_iterable(studies))
 except UserError as error:
