@@ -54,10 +54,9 @@ def write_manifest(
 ) -> Path:
     """Write the manifest of a finished output: a folder, one file, or some files that one job wrote.
 
-    ``command`` is the argument list, ``configuration`` the resolved settings that decide the result,
-    ``code`` a module's name (its :func:`code_digest` is taken) and ``started`` the ``time.time()`` of
-    the start. ``inputs`` are recorded by :func:`recorded_digest`. ``files`` are what the job wrote where
-    that is not ``target`` itself, all of it: then ``target`` may be a mere name, or a folder of other files too.
+    ``command`` is the argument list, ``configuration`` the resolved settings that decide the result, ``code`` the
+    module that makes it and ``started`` the ``time.time()`` of the start. ``files`` are what the job wrote where that
+    is not ``target`` itself, all of it: then ``target`` may be a mere name, or a folder of other files too.
     """
     target = Path(target)
     written = _digests(target, files)
