@@ -63,22 +63,39 @@ def vocabulary_usage(captions: Sequence[Caption], vocabulary_words: Collection[H
     return VocabularyUsage(100 * len(used) / len(vocabulary), len(used))
 
 
-def distinct_without_each(run: Sequence[Caption], n: int) -> list[float]:
-    """Dist-n of a run of one caption per image without each of the images in turn, for a jackknife."""
-    rows = [_tokens(caption) for caption in run]
-    count, alone = _only_here([{tuple(row[i : i + n]) for i in range(len(row) - n + 1)} for row in rows])
-    tokens = sum(map(len, rows))
+def distinct_without_each(run: Sequence[Caption], n: int, units: Sequence[Hashable] | None = None) -> list[float]:
+    """Dist-n of a run of one caption per image without each of the images in turn, for a jackknife.
+
+    ``units`` (one per image): images of one unit are not independent, and left out together.
+    """
+    groups = _by_unit([_tokens(caption) for caption in run], units)
+    count, alone = _only_here(
+        [{tuple(row[i : i + n]) for row in rows for i in range(len(row) - n + 1)} for rows in groups]
+    )
+    lengths = [sum(map(len, rows)) for rows in groups]
+    tokens = sum(lengths)
     return [
-        100 * (count - own) / (tokens - len(row)) if tokens > len(row) else 0.0
-        for own, row in zip(alone, rows, strict=True)
+        100 * (count - own) / (tokens - length) if tokens > length else 0.0
+        for own, length in zip(alone, lengths, strict=True)
     ]
 
 
-def vocabulary_usage_without_each(run: Sequence[Caption], vocabulary_words: Collection[Hashable]) -> list[float]:
-    """Vocabulary usage in percent of a run without each of its images in turn."""
+def vocabulary_usage_without_each(
+    run: Sequence[Caption], vocabulary_words: Collection[Hashable], units: Sequence[Hashable] | None = None
+) -> list[float]:
+    """Vocabulary usage in percent of a run without each of its images, or ``units`` of images, in turn."""
     vocabulary = set(vocabulary_words)
-    count, alone = _only_here([vocabulary.intersection(_tokens(caption)) for caption in run])
+    groups = _by_unit([_tokens(caption) for caption in run], units)
+    count, alone = _only_here([vocabulary.intersection(chain.from_iterable(rows)) for rows in groups])
     return [100 * (count - own) / len(vocabulary) for own in alone]
+
+
+def _by_unit(rows: Sequence[Sequence[Hashable]], units: Sequence[Hashable] | None) -> list[list[Sequence[Hashable]]]:
+    """The rows of each unit, by default of each image."""
+    found: dict[Hashable, list[Sequence[Hashable]]] = {}
+    for unit, row in zip(range(len(rows)) if units is None else units, rows, strict=True):
+        found.setdefault(unit, []).append(row)
+    return list(found.values())
 
 
 def _only_here(sets: Sequence[set[Hashable]]) -> tuple[int, list[int]]:

@@ -18,7 +18,7 @@ from rdt.metrics.statistics import (
     additive_columns,
     corpus_values,
     groups_of,
-    image_count,
+    unit_count,
     values_of_sums,
 )
 
@@ -42,7 +42,7 @@ def bootstrap(systems: Sequence[Statistics], resamples: int = RESAMPLES, seed: i
 
 
 def _common_count(systems: Sequence[Statistics]) -> int:
-    counts = {image_count(system) for system in systems}
+    counts = {unit_count(system) for system in systems}
     if len(counts) != 1 or not min(counts):
         raise ValueError(f"paired systems need one number of images, at least 1; got {sorted(counts)}")
     return counts.pop()
@@ -100,7 +100,7 @@ def interval(system: Seeds, resamples: int = RESAMPLES, seed: int = 0, level: fl
     """Corpus value of each metric with its interval; see :func:`estimate`. ``seed`` is the bootstrap's."""
     runs = _as_seeds(system)
     drawn = bootstrap(runs, resamples, seed)
-    return _estimates([corpus_values(run) for run in runs], drawn, image_count(runs[0]), level)
+    return _estimates([corpus_values(run) for run in runs], drawn, unit_count(runs[0]), level)
 
 
 def paired_difference(
@@ -114,7 +114,7 @@ def paired_difference(
     drawn = bootstrap([*a, *b], resamples, seed)
     differences = [subtract(x, y) for x, y in zip(drawn[: len(a)], drawn[len(a) :], strict=True)]
     values = [subtract(corpus_values(x), corpus_values(y)) for x, y in zip(a, b, strict=True)]
-    return _estimates(values, differences, image_count(a[0]), level)
+    return _estimates(values, differences, unit_count(a[0]), level)
 
 
 def subtract(first: Mapping[str, Number], second: Mapping[str, Number]) -> dict[str, Number]:

@@ -5,6 +5,7 @@ frequencies from the references, so they stay fixed when images are resampled (`
 
 ``Statistics``: float64 arrays of one system over n images, all in one order of images:
 
+- ``unit`` (n,), where images are not independent: equal for images that belong together;
 - ``bleu`` (n, 10): matched 1- to 4-grams, the caption's 1- to 4-grams, its length, the closest reference length;
 - ``meteor`` (n, 23): METEOR's line for the caption and its best reference: lengths (caption, reference),
   function words (2), then for exact, stem, synonym and paraphrase matches the content and function words
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 Statistics = dict[str, np.ndarray]
 Seeds = Statistics | Sequence[Statistics]  # of one system: one training seed, or several
 
+UNIT = "unit"  # in statistics and in a table of images: which independent unit an image belongs to
+
 Number = TypeVar("Number", float, np.ndarray)
 
 # pycocoevalcap's guards against division by zero
@@ -50,7 +53,8 @@ def corpus_values(
 ) -> dict[str, float | np.ndarray]:
     """Corpus value of each metric, times 100.
 
-    ``weights`` (r, n): how often each image occurs in each of r resamples; the values are then (r,) arrays.
+    ``weights`` (r, n): how often each image, or unit of images, occurs in each of r resamples; the values are then
+    (r,) arrays.
     BLEU equals pycocoevalcap's Bleu, and METEOR equals METEOR 1.5's EVAL, up to rounding.
     """
     additive = additive_columns(statistics)
@@ -64,15 +68,32 @@ def image_count(statistics: Mapping[str, np.ndarray]) -> int:
     return len(next(iter(statistics.values())))
 
 
+def unit_count(statistics: Mapping[str, np.ndarray]) -> int:
+    """Number of independent units: the images, unless ``unit`` puts several of them together."""
+    return len(np.unique(statistics[UNIT])) if UNIT in statistics else image_count(statistics)
+
+
 def groups_of(statistics: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     return tuple(name for name in WIDTHS if name in statistics)
 
 
 def additive_columns(statistics: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(n, k): the numbers whose sums decide the corpus values, side by side; the last column is 1."""
+    """(n, k): the numbers whose sums decide the corpus values, side by side; the last column counts images.
+
+    A row is a unit: images that are not independent, such as twins, are summed, and so drawn and exchanged together.
+    """
     prepare: dict[str, Callable[[np.ndarray], np.ndarray]] = {"meteor": _meteor_terms}
     parts = [prepare.get(name, lambda part: part)(statistics[name]) for name in groups_of(statistics)]
-    return np.column_stack([*parts, np.ones(image_count(statistics))])
+    columns = np.column_stack([*parts, np.ones(image_count(statistics))])
+    return columns if UNIT not in statistics else _sums_by(statistics[UNIT], columns)
+
+
+def _sums_by(units: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Sums of the rows (n, k) of each unit, in the order of the units' first images."""
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), columns.shape[1]))
+    np.add.at(sums, unit, columns)
+    return sums[np.argsort(first)]
 
 
 def _meteor_terms(lines: np.ndarray) -> np.ndarray:
@@ -158,10 +179,11 @@ def from_frame(frame: pd.DataFrame, scope: str) -> Statistics:
     rows = frame[[column for columns in found.values() for column in columns]].dropna()
     if not found or rows.empty:
         raise ValueError(f"no statistics of scope {scope}")
-    return {
+    arrays = {
         name: rows[columns].to_numpy(dtype=np.float64) / (100 if name in MEANS else 1)
         for name, columns in found.items()
     }
+    return arrays | ({UNIT: frame.loc[rows.index, UNIT].to_numpy()} if UNIT in frame else {})
 
 
 def in_frame(frame: pd.DataFrame, scope: str) -> bool:

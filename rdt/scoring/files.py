@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+import numpy as np
 import pandas as pd
 
 from rdt.errors import UserError
 from rdt.files import atomic_write_bytes, atomic_write_json
 from rdt.metrics import resampling, statistics
 from rdt.metrics.corpus import Scores
+from rdt.metrics.statistics import UNIT
 
 
 class ScopeScores(TypedDict):
@@ -55,9 +57,13 @@ class ScoreDocument(TypedDict):
     twins: TwinScores | None
 
 
-def scope_document(scores: Scores) -> ScopeScores:
-    """Number of images, corpus values and their 95 % bootstrap intervals over images (null for one image)."""
-    intervals = resampling.interval(scores.statistics)
+def scope_document(scores: Scores, units: np.ndarray | None = None) -> ScopeScores:
+    """Number of images, corpus values and their 95 % bootstrap intervals over images (null for one image).
+
+    ``units`` (n,): images that are equal there are not independent, and are drawn together.
+    """
+    numbers = scores.statistics if units is None else scores.statistics | {UNIT: units}
+    intervals = resampling.interval(numbers)
     return {
         "n": len(scores.image_ids),
         "metrics": scores.corpus,

@@ -99,7 +99,7 @@ class Measurements:
         images = self.image_count(cell)
         if any(part is None for part in drawn):
             return resampling.estimate_over_seeds(values, images)
-        return resampling.estimate(values, drawn, images)
+        return replace(resampling.estimate(values, drawn, self.unit_count(cell)), images=images)
 
     def image_count(self, cell: Cell) -> int:
         """How many images, or pairs of twins, the number of a cell is about."""
@@ -107,6 +107,11 @@ class Measurements:
         if cell.metric == TWINS:
             return document["twins"]["pairs"]
         return document["n"] if cell.metric in DRAWN_METRICS else document["scopes"][cell.scope]["n"]
+
+    def unit_count(self, cell: Cell) -> int:
+        """How many independent units these images are: twins are one."""
+        known = self._per_image.unit_count(cell, next(iter(self.networks(cell).values())))
+        return self.image_count(cell) if known is None else known
 
     def spice(self, cell: Cell) -> str:
         """Which SPICE the number of a cell is, ``SPICE`` or ``SPICE-dp``; empty for another metric."""
@@ -128,20 +133,21 @@ class Measurements:
         seeds = self.common_seeds(first, second)
         a, b = self.values(first), self.values(second)
         values = [a[seed] - b[seed] for seed in seeds]
-        images = self.image_count(first)
-        image_error = self._image_error(first, second, seeds, images)
+        units = self.unit_count(first)
+        image_error = self._image_error(first, second, seeds, units)
         scatter, freedom = self._seed_scatter(first, second, seeds, values)
-        return difference(values, image_error, images, scatter, freedom, level)
+        found = difference(values, image_error, units, scatter, freedom, level)
+        return replace(found, images=self.image_count(first))
 
-    def _image_error(self, first: Cell, second: Cell, seeds: Sequence[int], images: int) -> float | None:
+    def _image_error(self, first: Cell, second: Cell, seeds: Sequence[int], units: int) -> float | None:
         """Standard error of a difference over images; None where nothing is known by image."""
         drawn = []
         for seed in seeds:
             a, b = (self._per_image.replicates(cell, self.networks(cell)[seed]) for cell in (first, second))
-            if a is None or b is None or images_of(first) != images_of(second) or images == 1:
+            if a is None or b is None or images_of(first) != images_of(second) or units == 1:
                 return None
             drawn.append(a - b)
-        return resampling.common_error(np.array(drawn), images)
+        return resampling.common_error(np.array(drawn), units)
 
     def _seed_scatter(
         self, first: Cell, second: Cell, seeds: Sequence[int], values: Sequence[float]

@@ -22,7 +22,7 @@ from rdt.files import read_json
 from rdt.metrics import resampling, statistics
 from rdt.metrics.diversity import distinct_without_each, vocabulary_usage_without_each
 from rdt.metrics.names import DRAWN_METRICS, TWINS, TWINS_COLUMN
-from rdt.metrics.statistics import Statistics
+from rdt.metrics.statistics import UNIT, Statistics
 from rdt.scoring.files import read_columns
 
 Images = tuple[str, str, str]  # role, split, scope
@@ -79,6 +79,14 @@ class PerImage:
             return self._jackknifed(network, cell.role, cell.split, cell.metric)
         return self._resampled(images_of(cell)).get(network, {}).get(cell.metric)
 
+    def unit_count(self, cell: Cell, network: NetworkId) -> int | None:
+        """How many independent units the images of a cell are; None where nothing is known by image."""
+        if cell.metric in DRAWN_METRICS:
+            frame = self._frame(*network, cell.role, cell.split)
+            return frame[UNIT].nunique() if frame is not None and UNIT in frame else None
+        found = self.statistics(network, images_of(cell))
+        return None if found is None else statistics.unit_count(found)
+
     def _statistics(self, network: NetworkId, images: Images) -> Statistics | None:
         """Numbers of one network that add up over some images; None where its files have none."""
         role, split, scope = images
@@ -110,9 +118,11 @@ class PerImage:
         draws = self._draws(*network, role, split)
         if draws is None:
             return None
+        frame = self._frame(*network, role, split)
+        units = list(frame[UNIT]) if frame is not None and UNIT in frame else None
         if metric == "Voc-u":
             words = self._vocabulary(self._plan.runs[network.run].role)
-            without = [vocabulary_usage_without_each(draw, words) for draw in draws]
+            without = [vocabulary_usage_without_each(draw, words, units) for draw in draws]
         else:
-            without = [distinct_without_each(draw, int(metric.removeprefix("D@"))) for draw in draws]
+            without = [distinct_without_each(draw, int(metric.removeprefix("D@")), units) for draw in draws]
         return resampling.jackknife_replicates(np.mean(without, axis=0))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+
+import numpy as np
 
 from rdt.data.dataset import Image, open_dataset
 from rdt.errors import UserError
@@ -41,6 +43,11 @@ class Targets:
         if least < REFERENCES.get(name, 1):
             return f"not run: {name} needs {REFERENCES[name]} references per image, {self.role} has {least}"
         return f"not run: {self.role} has no images of domain {DOMAINS.get(domain, domain)}"
+
+    def units(self, image_ids: Iterable[int]) -> np.ndarray:
+        """Which independent unit each of some images belongs to, an id: twins, which differ in one word, are one."""
+        twins = {image.id: image.twin for image in self.images}
+        return np.array([min(image, twins[image] or image) for image in image_ids])
 
     def texts(self, most: int | None = None) -> list[str]:
         """All references, or the first ones of each image."""

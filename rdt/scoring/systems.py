@@ -20,6 +20,7 @@ from rdt.experiment.settings import Role
 from rdt.files import read_json
 from rdt.metrics.corpus import Request, Scorer, Scores
 from rdt.metrics.diversity import distinct_scopes, vocabulary_usage
+from rdt.metrics.statistics import UNIT
 from rdt.scoring.files import ScoreDocument, scope_columns, scope_document, write_scores
 from rdt.scoring.references import Targets, in_order
 from rdt.scoring.twins import Twins
@@ -88,6 +89,7 @@ def score_systems(
         columns = [
             pd.DataFrame({"caption": list(captions.values())}, index=pd.Index(captions, dtype=object)),
             told_apart,
+            pd.Series(targets.units(captions), index=pd.Index(captions, dtype=object), name=UNIT),
         ]
         columns += [scope_columns(scope, scores) for scope, scores in found.items()]
         path = paths.scores(system.run, system.variant, targets.role, targets.split)
@@ -132,7 +134,7 @@ def _document(
         "split": targets.split,
         "n": len(captions),
         **({"spice": scorer.spice} if scorer.spice else {}),
-        "scopes": {scope: scope_document(scores) for scope, scores in scored.items()},
+        "scopes": {scope: scope_document(scores, targets.units(scores.image_ids)) for scope, scores in scored.items()},
         "not_run": scorer.not_run() | lacking,
         "mean_words": fmean(map(len, words)),
         "distinct_captions": len(set(map(tuple, words))),
