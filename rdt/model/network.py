@@ -41,11 +41,11 @@ def build(experiment: Experiment, run: Run, stage: str, vocab_size: int, grid_di
     """The untrained network of one stage of ``run``, as its seed draws it."""
     sizes = (experiment.model, run.method, vocab_size, grid_dim, global_dim)
     model = Teacher(*sizes) if run.kind == "teacher" else Captioner(*sizes, cascade=stage.endswith("2"))
-    initialise(model, run.seed)
+    draw_weights(model, run.seed)
     return model
 
 
-def initialise(model: nn.Module, seed: int) -> None:
+def draw_weights(model: nn.Module, seed: int) -> None:
     """Draw the parameters of each module from a stream of its own, keyed by ``seed`` and the module's name.
 
     So what two networks share starts equal, whatever modules one of them has besides: with one stream for all, rows

@@ -151,7 +151,7 @@ def test_a_run_on_imported_features_says_what_is_missing(tmp_path, monkeypatch):
 def test_heatmaps_of_the_same_name_are_refused():
     places = heatmap_files([Path("a/x.jpg"), Path("b/y.png")], Path("out"))
     assert places == {Path("a/x.jpg"): Path("out/x.heatmap.png"), Path("b/y.png"): Path("out/y.heatmap.png")}
-    with pytest.raises(UserError, match=r"^b/x.png: its heatmap would have the name of that of a/x.jpg"):
+    with pytest.raises(UserError, match=r"^b/x.png: its heatmap would have the same name as the heatmap of a/x.jpg"):
         heatmap_files([Path("a/x.jpg"), Path("b/x.png")], Path("out"))
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from rdt.model.network import initialise
+from rdt.model.network import draw_weights
 from tests.training.test_training import captioner
 
 
 def started(seed: int = 3, **changes):
     """Parameters of a captioner that has been initialised, whatever its constructor drew."""
     model = captioner(seed=len(changes), **changes)
-    initialise(model, seed)
+    draw_weights(model, seed)
     return dict(model.named_parameters())
 
 
