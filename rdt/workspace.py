@@ -30,7 +30,7 @@ from rdt.tracking.spool import key
 
 @dataclass(frozen=True)
 class Job:
-    """A stage command at work: what it tracks, and what its manifest will say."""
+    """A step at work: what it tracks, and what its manifest will say."""
 
     track: record.TrackedJob
 

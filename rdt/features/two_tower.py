@@ -74,7 +74,7 @@ class ImageTower(nn.Module):
     """(B, 3, 112, 112) in [0, 1] -> grid (B, 49, width) and global (B, width).
 
     Three quarters of a cell's features tell shapes, one quarter colours. In one common tower colours,
-    which are learnt first, keep shapes from being learnt at all (measured: docs/built.md, stages).
+    which are learnt first, keep shapes from being learnt at all (measured: docs/built.md).
     """
 
     def __init__(self, width: int) -> None:

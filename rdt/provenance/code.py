@@ -1,4 +1,4 @@
-"""Digests of the code that a stage uses: its module and all modules it imports, with their templates."""
+"""Digests of the code that a step uses: its module and all modules it imports, with their templates."""
 
 from __future__ import annotations
 

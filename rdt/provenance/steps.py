@@ -1,6 +1,6 @@
 """The chain from the data to the tables: what makes each output, from which settings and files.
 
-The one list of its steps. The rules take from it what they wait for, watch and make, the stages what they write into
+The one list of its steps. The rules take from it what they wait for, watch and make, the commands what they write into
 their manifests, and ``rdt why`` what they would write now. Functions of an experiment; of the results nothing is read.
 """
 
@@ -84,7 +84,7 @@ def _table_files(plan: Plan, paths: Paths) -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class Step:
-    """One output and the stage command behind it.
+    """One output and the command behind it.
 
     ``name`` is the command, ``code`` the module whose digest decides a rerun. ``target`` is the folder or file
     that is made; where a job makes less than a folder or more than a file, ``files`` are all that it makes and
@@ -419,7 +419,7 @@ class Chain:
     def waits_for(self, name: str, **where: str) -> list[Path]:
         """Files that a job reads: other steps' as these declare them, absent ones of the user left out.
 
-        What is absent is told by the stage that reads it.
+        What is absent is told by the command that reads it.
         """
         found: dict[Path, None] = {}
         for path in (path for step in self.job(name, **where) for path in step.inputs.values()):

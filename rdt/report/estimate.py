@@ -71,7 +71,7 @@ def _image_counts(experiment: Experiment, role: Role) -> dict[str, int] | None:
         found = Counter(entry["split"] for entry in entries)
         return {ours: sum(found[name] for name in karpathys) for ours, karpathys in SPLITS.items()}
     except (UserError, KeyError, TypeError):
-        return None  # the stage that reads the file tells what is wrong with it
+        return None  # the step that reads the file tells what is wrong with it
 
 
 def _word_count(paths: Paths, role: Role) -> int:

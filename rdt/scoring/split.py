@@ -1,4 +1,4 @@
-"""The ``score`` stage: the scores of all captions of a split, and of its baselines."""
+"""The ``score`` step: the scores of all captions of a split, and of its baselines."""
 
 from __future__ import annotations
 
