@@ -31,7 +31,7 @@ def data_note(experiment: Experiment, values: Sequence[Value]) -> str:
             f"Ours is measured on rendered images: {sets}. The paper's numbers are about photographs: "
             "compare differences between rows, not levels."
         )
-    return f"Ours is measured on: {sets}."
+    return f"Ours is measured on: {sets}." if sets else "The experiment has the data of none of its columns."
 
 
 def cascade_note(experiment: Experiment, cascades: str) -> tuple[str, ...]:
@@ -46,7 +46,8 @@ def budget_note(experiment: Experiment, grid: bool) -> tuple[str, ...]:
     own, others = experiment.training.grid_xe_epochs, experiment.training.xe_epochs
     if not grid or own == others:
         return ()
-    return (f"Ours trained for {own} epochs here and for {others} in the other tables: compare within this table.",)
+    here = f"{own} epoch{'s' * (own != 1)} here"
+    return (f"Ours trained for {here} and for {others} in the other tables: compare within this table.",)
 
 
 def spice_note(values: Sequence[Value]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Mapping, Sequence
 
+RATE = "images_per_second"
 POINTS = 100  # at most, of a training: enough to see its course, few enough to send
 
 
@@ -32,7 +33,7 @@ class Curve:
         steps, seconds = done - self._done, time.monotonic() - self._time
         record = {_name(name): (total - self._sums.get(name, 0.0)) / steps for name, total in sums.items()}
         self._begin(sums, done)
-        return record | {"step/images_per_second": steps * self.images_per_step / seconds}
+        return record | {f"step/{RATE}": steps * self.images_per_step / seconds}
 
 
 def _name(name: str) -> str:
@@ -40,10 +41,13 @@ def _name(name: str) -> str:
 
 
 def curves(history: Sequence[Mapping[str, float]]) -> str:
-    """The records of the epochs as CSV; a value that an epoch does not have is left empty."""
-    columns = list(dict.fromkeys(name for record in history for name in record))
+    """The records of the epochs as CSV; a value that an epoch does not have is left empty.
+
+    The rate stays out: it differs between identical trainings, and the file's digest must not.
+    """
+    columns = list(dict.fromkeys(name for record in history for name in record if name != RATE))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue()

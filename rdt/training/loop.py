@@ -27,7 +27,7 @@ from rdt.draws import epoch_order, torch_seed
 from rdt.errors import UserError
 from rdt.files import atomic_write_bytes
 from rdt.training import parallel
-from rdt.training.curves import Curve
+from rdt.training.curves import RATE, Curve
 from rdt.training.loader import Place, batches
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's
@@ -260,7 +260,7 @@ class _State:
     def end_epoch(self, rate: float) -> dict[str, float]:
         """Means of the epoch's losses; moves on to the next epoch."""
         learning_rate = self.budget.learning_rate(self.global_step)
-        record = {"epoch": float(self.epoch), "learning_rate": learning_rate, "images_per_second": rate}
+        record = {"epoch": float(self.epoch), "learning_rate": learning_rate, RATE: rate}
         for name, total in self.sums.items():
             record[name if name == "grad_norm" else f"loss/{name}"] = total / self.counted
         self.epoch, self.step_in_epoch, self.sums = self.epoch + 1, 0, {}

@@ -23,6 +23,7 @@ from rdt.scoring.measurements import Measurements
 from rdt.scoring.per_image import PerImage
 from rdt.tables.build import build_tables
 from rdt.tables.formats import COLUMNS, TEST_COLUMNS, latex_escape, to_csv, to_latex, to_markdown, to_tests_csv
+from rdt.tables.notes import data_note
 from rdt.tables.page import headline
 from rdt.tables.write import server_zip, write_tables
 from tests.experiment.test_plan import experiment, runs_of
@@ -275,10 +276,17 @@ def test_notes_say_what_ours_is(tables, single):
 
 
 def test_a_grid_of_another_budget_says_so(single, tables):
-    note = "Ours trained for 1 epochs here and for 3 in the other tables: compare within this table."
+    note = "Ours trained for 1 epoch here and for 3 in the other tables: compare within this table."
     shorter = replace(single.experiment, training=replace(single.experiment.training, grid_xe_epochs=1))
     noted = {table.name for table in built(plan(shorter, load_tables())) if note in table.notes}
     assert noted == {"VI", "VIII"} and not any("trained for" in note for note in tables["VI"].notes)
+
+
+def test_a_table_whose_columns_have_no_data_says_so():
+    """Table IV has the columns of two other data sets."""
+    own = experiment(tables=("IV",))
+    alone = replace(own, data={"primary": own.data["primary"]})
+    assert data_note(alone, []) == "The experiment has the data of none of its columns."
 
 
 def test_real_data_are_named_and_not_called_rendered(single):
