@@ -51,8 +51,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class GreaterClaim(Claim):
+    """``varies``: what the two sides differ in besides their rows, where the claim is about that."""
+
     better: Cells
     than: Cells
+    varies: Literal["", "cascades"] = ""
 
 
 @dataclass(frozen=True)

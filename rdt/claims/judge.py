@@ -38,10 +38,10 @@ def judge(claim: Claim, measurements: Measurements) -> Judgement:
     if not all(cells):
         return Judgement(claim, "not run", reason="the experiment leaves its table out")
     pairs = list(product(*cells))
-    reason = next((found for pair in pairs if (found := obstacle(*pair, measurements))), "")
+    reason = next((found for pair in pairs if (found := obstacle(*pair, measurements, claim.varies))), "")
     if reason:
         return Judgement(claim, "not run", reason=reason.removeprefix("not run: "))
-    comparisons = compare_cells(pairs, measurements)
+    comparisons = compare_cells(pairs, measurements, claim.varies)
     return Judgement(claim, verdict(comparisons), comparisons)
 
 
@@ -60,7 +60,7 @@ def find_cells(cells: Cells, plan: Plan, claim: str) -> list[Cell]:
     return [changed(cell, metric=cells.metric) if cells.metric else cell for cell in listed]
 
 
-def obstacle(better: Cell, than: Cell, measurements: Measurements) -> str:
+def obstacle(better: Cell, than: Cell, measurements: Measurements, varies: str = "") -> str:
     """Why two cells cannot be compared; empty if they can."""
     for cell in (better, than):
         reason = measurements.reason(cell) if cell.measured else f"{cell.row} is another group's row"
@@ -68,6 +68,9 @@ def obstacle(better: Cell, than: Cell, measurements: Measurements) -> str:
             return reason
     if measurements.spice(better) != measurements.spice(than):
         return "one side has SPICE and the other SPICE-dp"
+    cascades = [int(cell.stage.endswith("2")) + 1 for cell in (better, than)]
+    if cascades[0] != cascades[1] and varies != "cascades":
+        return f"the two sides are {cascades[0]} and {cascades[1]} networks in cascade here"
     epochs = [measurements.xe_epochs(cell) for cell in (better, than)]
     if epochs[0] != epochs[1]:
         return f"the two sides were trained for {epochs[0]} and {epochs[1]} epochs here"
@@ -79,7 +82,9 @@ def obstacle(better: Cell, than: Cell, measurements: Measurements) -> str:
     return ""
 
 
-def compare_cells(pairs: Sequence[tuple[Cell, Cell]], measurements: Measurements) -> tuple[CellComparison, ...]:
+def compare_cells(
+    pairs: Sequence[tuple[Cell, Cell]], measurements: Measurements, varies: str
+) -> tuple[CellComparison, ...]:
     """Comparison of each pair of cells, with p corrected for the number of pairs."""
     differences = [measurements.difference(better, than) for better, than in pairs]
     covered = [difference.p for difference in differences if difference.p is not None]
@@ -87,7 +92,7 @@ def compare_cells(pairs: Sequence[tuple[Cell, Cell]], measurements: Measurements
     return tuple(
         CellComparison(
             *pair,
-            paper_difference(*pair),
+            None if varies else paper_difference(*pair),  # it prints one number for both
             difference,
             None if difference.p is None else next(corrected),
             *what_decides(pair[0], difference, len(pairs), measurements),

@@ -17,10 +17,11 @@ from rdt.claims.page import COLUMNS, advice, claims_csv, claims_page, verdict_co
 from rdt.claims.power import needed
 from rdt.data.published import read_published
 from rdt.errors import UserError
-from rdt.experiment.plan import load_tables
+from rdt.experiment.plan import load_tables, plan
 from rdt.experiment.settings import Seeds
 from rdt.metrics.resampling import half_width
 from rdt.provenance.steps import CLAIMS_FILE
+from tests.experiment.test_plan import experiment
 from tests.scoring.test_measurements import Known, by_lambda_e, planned
 
 GRID = [f"λ_F=0.75, λ_E={value}" for value in ("0", "0.25", "0.4", "0.5", "0.55", "0.6", "1")]
@@ -178,6 +179,18 @@ def test_rows_of_other_budgets_are_neither_compared_nor_pooled():
     assert comparison.difference.freedom == 5
     (comparison,) = judge(replace(claim, better=Cells("II", "xe/C", ("RDT◇",))), known).comparisons
     assert comparison.difference.freedom == 1
+
+
+def test_one_network_is_not_compared_with_a_cascade_of_two():
+    """Table II has cascades of two where ``cascades`` says so, Table VI single networks."""
+    usual = experiment(tables=("II", "VI"), seeds=Seeds((0, 1), (0,)))
+    training = replace(usual.training, cascades=2, ablation_cascades=1, grid_xe_epochs=usual.training.xe_epochs)
+    known = Known(plan(replace(usual, training=training), load_tables()), by_lambda_e, noise=1.0).measurements()
+    sides = Cells("II", "xe/C", ("RDT◇",)), Cells("VI", "C", ("λ_F=0.75, λ_E=0",))
+    claim = GreaterClaim("made", "s", "w", "greater", *sides)
+    assert judge(claim, known).reason == "the two sides are 2 and 1 networks in cascade here"
+    (comparison,) = judge(replace(claim, varies="cascades"), known).comparisons
+    assert comparison.paper is None and comparison.difference.seeds == 2
 
 
 def test_missing_scores_and_different_spices_are_not_run():
