@@ -258,6 +258,7 @@ def test_an_edit_of_the_trainer_trains_again(finished, name, unneeded):
 @pytest.mark.parametrize(
     ("name", "old", "new", "again"),
     [
+        ("rdt/tables/formats.py", "COLUMNS = (", "EDITED = True\nCOLUMNS = (", ["tables"]),
         ("rdt/tables/blocks.py", "WIDE = 9", "WIDE = 8", ["tables"]),
         ("rdt/tables/table.md.jinja", "Measured rows:", "Measured:", ["tables"]),
         ("rdt/claims/page.py", "VERDICTS = (", "EDITED = True\nVERDICTS = (", ["claims"]),
