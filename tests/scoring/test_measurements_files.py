@@ -109,7 +109,8 @@ def test_draws_and_twins_have_errors_over_images(scored):
     measurements = Measurements.of(made, paths)
     for metric in ("D@2", "D@3", "Voc-u"):
         found = measurements.estimate(cell_of(made, "VII", "RDT◇", metric))
-        assert found.image_error >= 0, metric
+        # with a dozen twins each word of the tiny vocabulary is in several pairs, so no pair moves Voc-u
+        assert found.image_error > 0 or metric == "Voc-u", metric
     judgement = judge(next(claim for claim in read_claims() if claim.id == "discriminative-xe"), measurements)
     (comparison,) = judgement.comparisons
     assert comparison.difference.covers == "images and seeds" and comparison.difference.value > 0
