@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rdt.claims.power import Needed
 from rdt.errors import UserError
@@ -13,11 +13,11 @@ from rdt.experiment.settings import Count, Positive
 from rdt.experiment.settings import Table as TableName
 from rdt.experiment.values import parse
 from rdt.files import read_yaml
-from rdt.metrics.resampling import LEVEL
 from rdt.provenance import steps
 from rdt.scoring.measurements import Difference
 
-Verdict = Literal["reproduced", "contradicted", "undecided", "not run"]
+Verdict = Literal["reproduced", "reproduced, smaller", "no such effect", "contradicted", "undecided", "not run"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -74,35 +74,61 @@ KINDS = {"greater": GreaterClaim, "cost": CostClaim, "outside": OutsideClaim}
 
 @dataclass(frozen=True)
 class CellComparison:
-    """One cell against another: the paper's difference (None where it prints none) and ours.
+    """One cell against another, in points of their column.
 
-    ``p``: of the difference, after Holm's correction over the comparisons of its claim; None where the
-    difference does not cover both images and seeds. ``needed``: what would decide it, None where nothing
-    would. ``scatter_of``: the stage whose seeds that supposes, empty where none has several: it is then the
-    least that could do.
+    ``paper``: the paper's difference, None where it prints none. ``base``: our number of ``than``, of which
+    differences are shares: the paper's of its own. ``p_no_effect``: as :func:`rdt.claims.judge.no_effect_p`.
     """
 
     better: Cell
     than: Cell
     paper: float | None
+    paper_base: float | None
     difference: Difference
-    p: float | None
-    needed: Needed | None
-    scatter_of: str
+    base: float
+    p_no_effect: float | None = None
 
     @property
-    def decided(self) -> bool:
-        return self.p is not None and self.p < 1 - LEVEL
+    def expected(self) -> float | None:
+        """The paper's difference at our level: the same share of our base. None where a share means nothing."""
+        if self.paper is None or not self.paper_base or self.base <= 0:
+            return None
+        return self.paper / self.paper_base * self.base
+
+    @property
+    def bound(self) -> float | None:
+        """Half of the paper's difference at our level: within it of 0 ours is no such effect."""
+        return None if self.expected is None else abs(self.expected) / 2
+
+    @property
+    def smaller(self) -> bool:
+        """Whether the interval lies below the paper's difference."""
+        return None not in (self.expected, self.difference.high) and self.difference.high < self.expected
+
+    def share(self, points: float | None) -> float | None:
+        """A difference in percent of our base; None where that means nothing."""
+        return None if points is None or self.base <= 0 else 100 * points / self.base
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim with its verdict; ``reason`` says in words what the numbers of the comparisons do not."""
+    """A claim with its verdict; ``reason`` says in words what the numbers of the comparisons do not.
+
+    ``p``: of the finding that the comparisons are nearest to, ``p_page`` the same after the correction for all claims
+    that are tested (Benjamini-Hochberg); None where the differences do not cover both images and seeds.
+    ``needed``: what would decide an undecided claim, None where nothing in reach would. ``scatter_of``: the networks
+    whose scatter over seeds this supposes, in words, empty for its own; None where no row has several seeds:
+    ``needed`` is then the least that could do.
+    """
 
     claim: Claim
     verdict: Verdict
     comparisons: tuple[CellComparison, ...] = ()
     reason: str = ""
+    p: float | None = None
+    p_page: float | None = None
+    needed: Needed | None = None
+    scatter_of: str | None = ""
 
     @property
     def closest(self) -> CellComparison | None:

@@ -6,30 +6,61 @@ as the tables.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace as changed
+from dataclasses import replace
 from itertools import product
 
+from rdt.claims.advice import what_decides
 from rdt.claims.attention_cost import ranking_attention_cost, self_attention_cost
 from rdt.claims.claim import CellComparison, Cells, Claim, CostClaim, Judgement, OutsideClaim, Verdict
-from rdt.claims.power import Needed, needed
 from rdt.data.published import read_published
 from rdt.errors import UserError
 from rdt.experiment.plan import Cell, Plan
 from rdt.metrics.names import TWINS
-from rdt.metrics.resampling import LEVEL, holm
+from rdt.metrics.resampling import LEVEL, benjamini_hochberg, p_of_interval
 from rdt.scoring.measurements import Difference, Measurements
+
+FALSE = 1 - LEVEL  # share of false findings among all that a page may have
 
 # ---- verdicts
 
 
-def judge(claim: Claim, measurements: Measurements) -> Judgement:
-    """Verdict on one claim.
+def judge(claims: Sequence[Claim], measurements: Measurements) -> list[Judgement]:
+    """Verdicts on claims.
 
-    A comparison is decided where its interval covers both images and seeds, hence two seeds at least, and lies on
-    one side of 0 after Holm's correction over the comparisons of the claim. *reproduced*: all of them are, on the
-    claim's side; *contradicted*: one is, on the other side; the rest is *undecided*.
+    A comparison says something where its interval covers both images and seeds, hence two seeds at least. Effects
+    are shares of the row compared with, so that data of another level can speak. By these intervals a claim is
+
+    - *reproduced*: all its comparisons lie beyond 0, on the claim's side (*smaller*: one of them below the paper's);
+    - *contradicted*: one lies on the other side;
+    - *no such effect*: one lies within half of the paper's effect of 0 (Schuirmann 1987; Lakens 2017, whose
+      bounds a study sets itself; here the paper's own effect sets them, as Simonsohn's small telescopes do, 2015).
+
+    "One of several" costs a factor of their number (Bonferroni), "all of them" nothing. Over all claims that are
+    tested, false findings are at most a twentieth (Benjamini and Hochberg 1995). The rest is *undecided*.
     """
+    found = [examine(claim, measurements) for claim in claims]
+    tested = [at for at, judgement in enumerate(found) if judgement.p is not None]
+    corrected = dict(zip(tested, benjamini_hochberg([found[at].p for at in tested]), strict=True))
+    decided = [found[at].p for at in tested if corrected[at] < FALSE]
+    most = max(decided, default=0.0)  # the largest p that is a finding on this page
+    next_one = FALSE * (len(decided) + 1) / max(1, len(tested))
+    judged = []
+    for at, judgement in enumerate(found):
+        if judgement.verdict != "undecided":
+            judged.append(judgement)
+            continue
+        verdict = verdict_at(judgement.comparisons, most) if corrected.get(at, 1.0) < FALSE else "undecided"
+        advice = what_decides(judgement.comparisons, measurements, next_one) if verdict == "undecided" else (None, "")
+        judged.append(
+            replace(judgement, verdict=verdict, p_page=corrected.get(at), needed=advice[0], scatter_of=advice[1])
+        )
+    return judged
+
+
+def examine(claim: Claim, measurements: Measurements) -> Judgement:
+    """One claim by itself: *not run* or judged without measurements, or what its comparisons are, undecided yet."""
     if isinstance(claim, OutsideClaim):
         return Judgement(claim, "not run", reason=claim.reason)
     if isinstance(claim, CostClaim):
@@ -41,8 +72,35 @@ def judge(claim: Claim, measurements: Measurements) -> Judgement:
     reason = next((found for pair in pairs if (found := obstacle(*pair, measurements, claim.varies))), "")
     if reason:
         return Judgement(claim, "not run", reason=reason.removeprefix("not run: "))
-    comparisons = compare_cells(pairs, measurements, claim.varies)
-    return Judgement(claim, verdict(comparisons), comparisons)
+    comparisons = tuple(compare_cells(*pair, measurements, claim.varies) for pair in pairs)
+    known = all(comparison.difference.p is not None for comparison in comparisons)
+    return Judgement(claim, "undecided", comparisons, p=min(findings(comparisons).values()) if known else None)
+
+
+def findings(comparisons: Sequence[CellComparison]) -> dict[Verdict, float]:
+    """p of each verdict that the comparisons of a claim can give, all of them with a p, by the rule of :func:`judge`.
+
+    At most one of the hypotheses that these p belong to can be true (no effect; one of half the paper's size),
+    so a claim has the smallest of them without a correction.
+    """
+    several = len(comparisons)
+    against = [comparison.difference.p for comparison in comparisons if comparison.difference.value < 0]
+    none = [comparison.p_no_effect for comparison in comparisons if comparison.p_no_effect is not None]
+    return {
+        "reproduced": 1.0 if against else max(comparison.difference.p for comparison in comparisons),
+        "contradicted": min(1.0, several * min(against, default=1.0)),
+        "no such effect": min(1.0, several * min(none, default=1.0)),
+    }
+
+
+def verdict_at(comparisons: Sequence[CellComparison], most: float) -> Verdict:
+    """Verdict of a claim where findings with a p of at ``most`` this count: an effect before none."""
+    verdict = next((verdict for verdict, p in findings(comparisons).items() if p <= most), "undecided")
+    smaller = verdict == "reproduced" and any(comparison.smaller for comparison in comparisons)
+    return "reproduced, smaller" if smaller else verdict
+
+
+# ---- comparisons
 
 
 def find_cells(cells: Cells, plan: Plan, claim: str) -> list[Cell]:
@@ -57,7 +115,7 @@ def find_cells(cells: Cells, plan: Plan, claim: str) -> list[Cell]:
                 where, f"Table {cells.table} has no {cells.column} of '{row}'", "see experiments/tables.yaml"
             )
     listed = [found[cells.table, row, cells.column] for row in cells.rows]
-    return [changed(cell, metric=cells.metric) if cells.metric else cell for cell in listed]
+    return [replace(cell, metric=cells.metric) if cells.metric else cell for cell in listed]
 
 
 def obstacle(better: Cell, than: Cell, measurements: Measurements, varies: str = "") -> str:
@@ -82,54 +140,37 @@ def obstacle(better: Cell, than: Cell, measurements: Measurements, varies: str =
     return ""
 
 
-def compare_cells(
-    pairs: Sequence[tuple[Cell, Cell]], measurements: Measurements, varies: str
-) -> tuple[CellComparison, ...]:
-    """Comparison of each pair of cells, with p corrected for the number of pairs."""
-    differences = [measurements.difference(better, than) for better, than in pairs]
-    covered = [difference.p for difference in differences if difference.p is not None]
-    corrected = iter(holm(covered))
-    return tuple(
-        CellComparison(
-            *pair,
-            None if varies else paper_difference(*pair),  # it prints one number for both
-            difference,
-            None if difference.p is None else next(corrected),
-            *what_decides(pair[0], difference, len(pairs), measurements),
-        )
-        for pair, difference in zip(pairs, differences, strict=True)
-    )
+def compare_cells(better: Cell, than: Cell, measurements: Measurements, varies: str) -> CellComparison:
+    """Comparison of two cells that have numbers and a seed in common."""
+    found = measurements.difference(better, than)
+    values = measurements.values(than)
+    base = math.fsum(values[seed] for seed in measurements.common_seeds(better, than)) / found.seeds
+    paper, paper_base = (None, None) if varies else paper_difference(better, than)
+    comparison = CellComparison(better, than, paper, paper_base, found, base)
+    return replace(comparison, p_no_effect=no_effect_p(found, comparison.bound))
 
 
-def paper_difference(better: Cell, than: Cell) -> float | None:
-    """Difference of two cells in the paper; None where it does not print both, and for twins."""
+def paper_difference(better: Cell, than: Cell) -> tuple[float | None, float | None]:
+    """Difference of two cells in the paper, and what it prints of the second; None where it does not print both."""
     if better.metric == TWINS:
-        return None
+        return None, None
     printed = [read_published(cell.table).get((cell.row, cell.column), "") for cell in (better, than)]
-    return float(printed[0]) - float(printed[1]) if all(printed) else None
+    return (float(printed[0]) - float(printed[1]), float(printed[1])) if all(printed) else (None, None)
 
 
-def what_decides(
-    cell: Cell, found: Difference, comparisons: int, measurements: Measurements
-) -> tuple[Needed | None, str]:
-    """Seeds and images that would decide a difference, and the stage that the scatter of seeds is taken from."""
-    if found.image_error is None:
-        return None, ""
-    if found.seed_scatter is not None:
-        scatter, freedom, stage = found.seed_scatter, found.freedom, cell.stage
-    else:
-        scatter, freedom, stage = measurements.scatter_elsewhere(cell) or (0.0, 1, "")
-    level = 1 - (1 - LEVEL) / comparisons
-    return needed(found.value, found.image_error, found.images, scatter, freedom, level), stage
+def no_effect_p(found: Difference, bound: float | None) -> float | None:
+    """1 minus the level at which the interval of a difference begins to reach ``bound`` or its negative.
+
+    Twice the p of two one-sided tests (Schuirmann 1987). None where there is no bound, or ``found`` has no p.
+    """
+    if bound is None or found.p is None:
+        return None
+    room = bound - abs(found.value)
+    errors = found.image_error, found.seed_scatter / math.sqrt(found.seeds), found.units, found.freedom
+    return p_of_interval(room, *errors) if room > 0 else 1.0
 
 
-def verdict(comparisons: Sequence[CellComparison]) -> Verdict:
-    """Verdict that the comparisons of a claim give, by the rule of :func:`judge`."""
-    if any(comparison.decided and comparison.difference.value < 0 for comparison in comparisons):
-        return "contradicted"
-    if all(comparison.decided for comparison in comparisons):
-        return "reproduced"
-    return "undecided"
+# ---- cost
 
 
 def judge_cost(claim: CostClaim, plan: Plan) -> Judgement:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
-from rdt.claims.claim import CellComparison, Judgement
+from rdt.claims.claim import VERDICTS, CellComparison, Judgement
 from rdt.claims.power import MOST_IMAGES, MOST_SEEDS, POWER
 from rdt.experiment.plan import phase_title
 from rdt.experiment.settings import Experiment
+from rdt.metrics.names import TWINS
 from rdt.metrics.resampling import LEVEL
 from rdt.templates import filled
 
 COLUMNS = (
-    *("claim", "verdict", "better", "than", "column", "paper", "difference", "ci_low", "ci_high", "interval_over"),
-    *("p_holm", "n_seeds", "n_images", "seed_scatter", "seeds_needed", "images_needed", "scatter_of"),
-    *("data", "reason", "where", "sentence"),
+    *("claim", "verdict", "better", "than", "column", "paper", "expected", "difference", "ci_low", "ci_high"),
+    *("base", "interval_over", "p", "p_no_effect", "p_claim", "p_page", "n_seeds", "n_images", "seed_scatter"),
+    *("seeds_needed", "images_needed", "scatter_of", "data", "reason", "where", "sentence"),
 )
-VERDICTS = ("reproduced", "contradicted", "undecided", "not run")
 
 
 def verdict_counts(judgements: Sequence[Judgement]) -> str:
     """Number of claims of each verdict, in words."""
     found = [judgement.verdict for judgement in judgements]
-    return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in VERDICTS)
+    return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in found)
 
 
 def claims_csv(judgements: Sequence[Judgement], experiment: Experiment) -> str:
@@ -35,35 +36,36 @@ def claims_csv(judgements: Sequence[Judgement], experiment: Experiment) -> str:
     for judgement in judgements:
         claim = judgement.claim
         whole = {"claim": claim.id, "verdict": judgement.verdict, "reason": judgement.reason}
-        whole |= {"where": claim.where, "sentence": claim.sentence}
+        whole |= {"where": claim.where, "sentence": claim.sentence, "scatter_of": judgement.scatter_of or ""}
+        whole |= _rounded({"p_claim": judgement.p, "p_page": judgement.p_page})
+        if judgement.needed is not None:
+            whole |= {"seeds_needed": judgement.needed.seeds, "images_needed": _images(judgement)}
         for part in [_csv_numbers(c, experiment) for c in judgement.comparisons] or [{}]:
             writer.writerow(whole | part)
     return out.getvalue()
 
 
 def _csv_numbers(comparison: CellComparison, experiment: Experiment) -> dict[str, object]:
-    found, needed = comparison.difference, comparison.needed
+    found = comparison.difference
     numbers = {
-        "paper": comparison.paper,
-        "difference": found.value,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "p_holm": comparison.p,
-        "seed_scatter": found.seed_scatter,
+        **{"paper": comparison.paper, "expected": comparison.expected, "base": comparison.base},
+        **{"difference": found.value, "ci_low": found.low, "ci_high": found.high, "seed_scatter": found.seed_scatter},
+        **{"p": found.p, "p_no_effect": comparison.p_no_effect},
     }
     return {
         "better": comparison.better.row,
         "than": comparison.than.row,
         "column": f"{comparison.better.table} {comparison.better.column}",
-        **{name: "" if value is None else f"{value:.4g}" for name, value in numbers.items()},
+        **_rounded(numbers),
         "interval_over": found.covers,
         "n_seeds": found.seeds,
         "n_images": found.images,
-        "seeds_needed": "" if needed is None else needed.seeds,
-        "images_needed": "" if needed is None else needed.images,
-        "scatter_of": comparison.scatter_of,
         "data": data_title(experiment, comparison.better.role),
     }
+
+
+def _rounded(numbers: Mapping[str, float | None]) -> dict[str, str]:
+    return {name: "" if value is None else f"{value:.4g}" for name, value in numbers.items()}
 
 
 def data_title(experiment: Experiment, role: str) -> str:
@@ -83,11 +85,13 @@ def claims_page(judgements: Sequence[Judgement], experiment: Experiment) -> str:
         experiment=experiment,
         counts=verdict_counts(judgements),
         conditions=conditions(experiment),
+        corrected=sum(judgement.p is not None for judgement in judgements),
         tested=[judgement for judgement in judgements if judgement.comparisons],
         counted=[judgement for judgement in untested if judgement.verdict != "not run"],
         absent=[judgement for judgement in untested if judgement.verdict == "not run"],
         **{"level": LEVEL, "power": POWER, "most_seeds": MOST_SEEDS, "most_images": MOST_IMAGES},
-        **{"signed": signed, "over": over, "advice": advice, "as_sentence": as_sentence},
+        **{"signed": signed, "over": over, "advice": advice, "as_sentence": as_sentence, "p_text": p_text},
+        **{"papers": papers_effect, "ours": our_effect},
     )
 
 
@@ -120,24 +124,50 @@ def advice(judgement: Judgement) -> str:
     """Number of seeds and images that would decide an undecided claim, in words; empty for a decided one."""
     if judgement.verdict != "undecided":
         return ""
-    open_ones = [comparison for comparison in judgement.comparisons if not comparison.decided]
-    if any(comparison.difference.image_error is None for comparison in open_ones):
+    if any(comparison.difference.image_error is None for comparison in judgement.comparisons):
         return "scores by image, which its files lack: score again"
-    if any(comparison.needed is None for comparison in open_ones):
-        return "no number in reach: the difference is next to nothing"
-    most = max(open_ones, key=lambda comparison: (comparison.needed.images, comparison.needed.seeds))
-    seeds, images = most.needed.seeds, most.needed.images
-    text = f"{seeds:,} seeds" + (f", {images:,} {_unit(most)}" if images > most.difference.images else "")
-    if not most.scatter_of:
+    if judgement.needed is None:
+        return "no number in reach"
+    seeds, images = judgement.needed.seeds, _images(judgement)
+    more = images > judgement.comparisons[0].difference.images
+    text = f"{seeds:,} seeds" + (f", {images:,} {_unit(judgement.comparisons[0])}" if more else "")
+    if judgement.scatter_of is None:
         return f"at least {text}"
-    elsewhere = (
-        f", if they scatter as after {phase_title(most.scatter_of)}" if most.scatter_of != most.better.stage else ""
-    )
+    elsewhere = f", if they scatter as {judgement.scatter_of}" if judgement.scatter_of else ""
     return f"about {text}{elsewhere}"
 
 
+def _images(judgement: Judgement) -> int:
+    """Images that ``judgement.needed`` asks for, of which as few are independent as of those at hand."""
+    found = judgement.comparisons[0].difference
+    return math.ceil(judgement.needed.images * found.images / found.units)
+
+
 def _unit(comparison: CellComparison) -> str:
-    return "pairs" if comparison.better.metric == "twins" else "images"
+    return "pairs" if comparison.better.metric == TWINS else "images"
+
+
+def papers_effect(comparison: CellComparison) -> str:
+    """The paper's difference, in percent of its base where that is printed."""
+    if comparison.paper is None:
+        return "–"
+    return f"{100 * comparison.paper / comparison.paper_base:+.1f} % ({signed(comparison.paper)})"
+
+
+def our_effect(comparison: CellComparison) -> str:
+    """Our difference with its interval, in percent of its base where it has a share of one, and in points."""
+    found = comparison.difference
+    points = signed(found.value)
+    share, low, high = (comparison.share(number) for number in (found.value, found.low, found.high))
+    if share is None:
+        return points if found.low is None else f"{points} [{found.low:+.1f}, {found.high:+.1f}]"
+    interval = "" if low is None else f" [{low:+.1f}, {high:+.1f}]"
+    return f"{share:+.1f} %{interval} ({points})"
+
+
+def p_text(p: float | None) -> str:
+    """A p in two digits; a dash where there is none."""
+    return "–" if p is None else f"{p:.2g}"
 
 
 def signed(value: float | None) -> str:

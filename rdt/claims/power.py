@@ -1,63 +1,99 @@
-"""Seeds and images that would decide whether a difference is there."""
+"""Seeds and images that would decide a claim, if the differences it rests on are what was measured."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
-from scipy.stats import norm
+import numpy as np
+from scipy.stats import chi2, norm
 
-from rdt.metrics.resampling import LEVEL, half_width
+from rdt.metrics.resampling import half_width
 
-POWER = 0.8  # chance of deciding, if the true difference is the one measured
+POWER = 0.8  # chance of deciding that is asked for
 MOST_SEEDS, MOST_IMAGES = 1000, 100_000  # more is no advice
+_POINTS = 64  # of the distribution of a scatter that is measured anew
+
+Chance = Callable[[int, int], float]  # of a decision, with so many seeds and images
 
 
 @dataclass(frozen=True)
 class Needed:
-    """Seeds and images that would decide a difference with probability POWER.
-
-    ``images`` is the number at hand where more seeds alone are enough.
-    """
+    """Seeds and images that would decide a claim with probability POWER; ``images`` at hand where these are enough."""
 
     seeds: int
     images: int
 
 
-def needed(
-    difference: float, image_error: float, images: int, scatter: float, freedom: int, level: float = LEVEL
-) -> Needed | None:
-    """Seeds and images that decide a ``difference`` with the errors of a measured one; None if it is too small.
+@dataclass(frozen=True)
+class Errors:
+    """Errors of a difference: ``image_error`` of the mean over ``images``, and ``scatter`` from seed to seed.
 
-    ``image_error`` (of the mean over ``images``) and ``scatter`` (from seed to seed, known with ``freedom`` degrees of
-    freedom) are in units of the difference. A scatter of 0 gives the least that could do. Where
-    seeds are not enough on these images, images are added until they take half of the room for error.
+    Each seed beyond the first tells the scatter with ``freedom`` more degrees of freedom. A scatter of 0 stands for
+    one that is not known: what it gives is the least that could do.
     """
-    distance = abs(difference)
-    found = _seeds(distance, image_error, images, scatter, freedom, level)
-    if found is not None or not distance:
-        return None if found is None else Needed(found, images)
-    room = 2 if scatter else 1.01  # a hair, for Student's t is not quite the normal
-    per_error = float(norm.ppf((1 + level) / 2) + norm.ppf(POWER))
-    more = math.ceil(images * room * (per_error * image_error / distance) ** 2)
-    if not images < more <= MOST_IMAGES:
+
+    image_error: float
+    images: int
+    scatter: float
+    freedom: int
+
+
+def chance_beyond(distance: float, errors: Errors, seeds: int, images: int, level: float) -> float:
+    """Chance that the interval of a difference at ``distance`` from 0 lies on that side of 0."""
+    error, halves = _errors(errors, seeds, images, level)
+    return float(norm.cdf((distance - halves) / error).mean())
+
+
+def chance_within(distance: float, bound: float, errors: Errors, seeds: int, images: int, level: float) -> float:
+    """Chance that the interval of a difference at ``distance`` from 0 lies between -``bound`` and ``bound``."""
+    error, halves = _errors(errors, seeds, images, level)
+    room = np.maximum(0.0, bound - halves)
+    return float((norm.cdf((room - distance) / error) - norm.cdf((-room - distance) / error)).mean())
+
+
+def _errors(errors: Errors, seeds: int, images: int, level: float) -> tuple[float, np.ndarray]:
+    """Standard error of a difference, and halves of its interval for scatters as they may be measured."""
+    over_images = errors.image_error * math.sqrt(errors.images / images)
+    over_seeds = errors.scatter / math.sqrt(seeds)
+    freedom = errors.freedom * (seeds - 1)
+    measured = over_seeds * _scatters(freedom) if over_seeds else np.zeros(1)
+    halves = np.array([half_width(over_images, scatter, images, freedom, level) for scatter in measured])
+    return max(math.hypot(over_images, over_seeds), 1e-300), halves
+
+
+@lru_cache(maxsize=4096)
+def _scatters(freedom: int) -> np.ndarray:
+    """Measured over true standard deviation at ``freedom`` degrees of freedom, at even steps of probability."""
+    return np.sqrt(chi2.ppf((np.arange(_POINTS) + 0.5) / _POINTS, freedom) / freedom)
+
+
+def needed(chance: Chance, images: int) -> Needed | None:
+    """The least that decides with probability POWER; None where nothing in reach does.
+
+    On the ``images`` at hand, as few seeds as do; where a thousand are not enough, as few images as do with
+    the number of seeds that is enough on four times the images that a thousand seeds would need.
+    """
+    seeds = _least(lambda count: chance(count, images), 2, MOST_SEEDS)
+    if seeds is not None:
+        return Needed(seeds, images)
+    most = _least(lambda count: chance(MOST_SEEDS, count), images, MOST_IMAGES)
+    if most is None:
         return None
-    found = _seeds(distance, image_error * math.sqrt(images / more), more, scatter, freedom, level)
-    return None if found is None else Needed(found, more)
+    seeds = _least(lambda count: chance(count, min(4 * most, MOST_IMAGES)), 2, MOST_SEEDS)
+    more = _least(lambda count: chance(seeds, count), most, MOST_IMAGES)
+    return None if more is None else Needed(seeds, more)
 
 
-def _seeds(distance: float, image_error: float, images: int, scatter: float, freedom: int, level: float) -> int | None:
-    """The least number of seeds, two or more, with which ``distance`` is likely to lie outside the interval."""
-
-    def decides(seeds: int) -> bool:
-        seed_error = scatter / math.sqrt(seeds)
-        half = half_width(image_error, seed_error, images, max(freedom, seeds - 1), level)
-        return half + float(norm.ppf(POWER)) * math.hypot(image_error, seed_error) <= distance
-
-    if not decides(MOST_SEEDS):
+def _least(enough: Callable[[int], float], low: int, high: int) -> int | None:
+    """The least number from ``low`` to ``high`` with a chance of POWER, which grows with it; None where none has."""
+    if enough(high) < POWER:
         return None
-    low, high = 1, MOST_SEEDS  # decides(seeds) turns true once
-    while high - low > 1:
+    if enough(low) >= POWER:
+        return low
+    while high - low > 1:  # low is too few, high is enough
         middle = (low + high) // 2
-        low, high = (low, middle) if decides(middle) else (middle, high)
+        low, high = (low, middle) if enough(middle) >= POWER else (middle, high)
     return high

@@ -15,8 +15,7 @@ from rdt.scoring.measurements import Measurements
 
 def write_claims(plan: Plan, paths: Paths, claims: Sequence[Claim]) -> list[Judgement]:
     """Write ``claims.md``, ``claims.csv`` and the line about them that a workflow ends with."""
-    measurements = Measurements.of(plan, paths)
-    judgements = [judge(claim, measurements) for claim in claims]
+    judgements = judge(claims, Measurements.of(plan, paths))
     atomic_write_text(paths.claims.with_suffix(".csv"), claims_csv(judgements, plan.experiment))
     atomic_write_text(paths.claims, claims_page(judgements, plan.experiment))
     atomic_write_text(paths.verdicts, f"Claims: {paths.claims} ({verdict_counts(judgements)})\n")

@@ -1,4 +1,4 @@
-"""Bootstrap, jackknife and permutation of corpus metrics over images, paired by image, and Holm's correction."""
+"""Bootstrap, jackknife and permutation of corpus metrics over images, paired by image; corrections for many tests."""
 
 from __future__ import annotations
 
@@ -295,4 +295,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     for rank, position in enumerate(np.argsort(p_values, kind="stable")):
         largest = max(largest, min(1.0, (len(p_values) - rank) * float(p_values[position])))
         adjusted[position] = largest
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values, in the given order: what stays below a share holds at most this share of false discoveries.
+
+    The k-th smallest of m is multiplied by m / k, never above a larger one's (Benjamini and Hochberg 1995).
+    """
+    adjusted = [1.0] * len(p_values)
+    smallest = 1.0
+    for rank, position in reversed(list(enumerate(np.argsort(p_values, kind="stable"), start=1))):
+        smallest = min(smallest, float(p_values[position]) * len(p_values) / rank)
+        adjusted[position] = smallest
     return adjusted

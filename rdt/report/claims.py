@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from rdt.claims.claim import CellComparison, Claim, Judgement, Verdict
 from rdt.claims.page import advice, as_sentence, over, signed
 from rdt.experiment.settings import Experiment
-from rdt.scoring.measurements import Difference
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def _claim_row(judgement: Judgement, experiment: Experiment) -> ClaimRow:
         claim=judgement.claim,
         verdict=judgement.verdict,
         comparison=closest,
-        glyph=None if closest is None else glyph(closest.difference, closest.paper),
+        glyph=None if closest is None else _glyph(closest),
         over="" if closest is None else _over(judgement, experiment),
         reason=as_sentence(judgement.reason) if judgement.reason else "",
         advice=advice(judgement),
@@ -58,15 +57,27 @@ def _over(judgement: Judgement, experiment: Experiment) -> str:
     return f"{smallest}{over(judgement.closest, experiment)}"
 
 
-def glyph(found: Difference, paper: float | None = None) -> Glyph:
-    """The drawing of one difference, as wide as its largest number asks; ``paper``: the paper's."""
-    numbers = [number for number in (found.value, found.low, found.high, paper) if number is not None]
-    widest = 1.08 * max(map(abs, numbers)) or 1.0
+def _glyph(comparison: CellComparison) -> Glyph:
+    """The drawing of a comparison in percent of its base, or in points where the paper has no such share."""
+    found = comparison.difference
+    ours = found.value, found.low, found.high
+    if comparison.expected is None:
+        return glyph(*ours, comparison.paper)
+    return glyph(*map(comparison.share, ours), comparison.share(comparison.expected), " %")
+
+
+def glyph(value: float, low: float | None, high: float | None, paper: float | None = None, unit: str = "") -> Glyph:
+    """The drawing of a difference with its interval and the paper's, as wide as the largest of them asks."""
+    widest = 1.08 * max(abs(number) for number in (value, low, high, paper) if number is not None) or 1.0
 
     def place(number: float | None) -> float | None:
         return None if number is None else round(50 + 50 * number / widest, 2)
 
-    ends = "" if found.low is None else f", interval {signed(found.low)} to {signed(found.high)}"
-    printed = "" if paper is None else f"; paper {signed(paper)}"
-    text = f"ours {signed(found.value)}{ends}{printed}"
-    return Glyph(place(found.value), place(found.low), place(found.high), place(paper), text)
+    ends = "" if low is None else f", interval {signed(low)} to {signed(high)}{unit}"
+    printed = "" if paper is None else f"; paper {signed(paper)}{unit}"
+    return Glyph(place(value), place(low), place(high), place(paper), f"ours {signed(value)}{unit}{ends}{printed}")
+
+
+def css_class(verdict: Verdict) -> str:
+    """Style of a verdict: a smaller effect looks as one of the paper's size."""
+    return verdict.partition(",")[0].replace(" ", "-")

@@ -67,7 +67,8 @@ def _difference_row(
     if value is None or value.ours is None:
         reason = none or ("not run" if value is None else value.status)
         return DifferenceRow(number, title, paper, released, None, None, reason)
-    drawn = glyph(value.comparison.difference) if value.comparison else None
+    found = value.comparison.difference if value.comparison else None
+    drawn = glyph(found.value, found.low, found.high) if found else None
     return DifferenceRow(number, title, paper, released, value, drawn, "")
 
 

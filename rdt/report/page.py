@@ -13,15 +13,16 @@ from typing import Any
 from markupsafe import Markup, escape
 from PIL import Image as Picture
 
-from rdt.claims.claim import Judgement, read_claims
+from rdt.claims.claim import VERDICTS, Judgement, read_claims
 from rdt.claims.judge import judge
-from rdt.claims.page import VERDICTS, conditions, data_title, signed
+from rdt.claims.page import conditions, data_title, our_effect, papers_effect, signed
 from rdt.data.dataset import Image
 from rdt.experiment.plan import load_tables, phase_title, plan
 from rdt.experiment.settings import Experiment
 from rdt.report import captions, claims, cost, runs
 from rdt.report.ablations import TITLES, Sweep, sweeps
 from rdt.report.citation import citations
+from rdt.report.claims import css_class
 from rdt.report.curves import Panel, panels
 from rdt.report.denoising import Denoising, denoise
 from rdt.report.differences import DifferenceRow, difference_rows, own_settings
@@ -97,12 +98,12 @@ class Report:
 
     @cached_property
     def _judgements(self) -> list[Judgement]:
-        return [judge(claim, self._measurements) for claim in read_claims()]
+        return judge(read_claims(), self._measurements)
 
     @property
     def verdicts(self) -> list[tuple[str, int]]:
         found = Counter(judgement.verdict for judgement in self._judgements)
-        return [(verdict, found[verdict]) for verdict in VERDICTS]
+        return [(verdict, found[verdict]) for verdict in VERDICTS if found[verdict]]
 
     @property
     def claims(self) -> list[claims.ClaimRow]:
@@ -281,7 +282,8 @@ def _panel_name(panel: Panel) -> str:
 
 def report_page(workspace: Workspace) -> str:
     """HTML of the whole page of an experiment whose tables and claims are there."""
-    functions = (data_uri, duration, scientific, shown_blocks, signed, ticks, why_empty_cells)
+    functions = (css_class, data_uri, duration, our_effect, papers_effect, scientific)
+    functions += (shown_blocks, signed, ticks, why_empty_cells)
     shown = {function.__name__: function for function in functions}
     return filled("report/page.html", report=Report(workspace), **shown)
 

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from rdt.experiment.paths import Paths
-from rdt.experiment.plan import Cell, Plan
+from rdt.experiment.plan import Cell, Plan, phase_title
 from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Method
 from rdt.files import read_json
@@ -30,7 +30,8 @@ class Difference:
 
     ``image_error``: standard error over images. ``seed_scatter``: standard deviation, over seeds, of one
     seed's difference, with ``freedom`` degrees of freedom; None with one seed. The interval covers what is
-    known of the two (None without either); ``p`` belongs to it and is None unless both are known.
+    known of the two (None without either); ``p`` belongs to it and is None unless both are known. ``units``: how
+    many of the ``images`` are independent of each other.
     """
 
     value: float
@@ -42,6 +43,7 @@ class Difference:
     freedom: int
     seeds: int
     images: int
+    units: int
 
     @property
     def covers(self) -> str:
@@ -161,21 +163,31 @@ class Measurements:
         if len(seeds) < 2:
             return None, 0
         alike = self._training(first) == self._training(second) and images_of(first) == images_of(second)
-        rows = self._rows_like(first, seeds) if alike and self._kin(first) == self._kin(second) else []
+        kin_of = self._kin(first)
+        rows = self._rows(self._training(first), kin_of, first, seeds) if alike and kin_of == self._kin(second) else []
         if len(rows) < 2:
             return float(np.std(values, ddof=1)), len(seeds) - 1
         return residual_scatter(np.array(rows))
 
     def scatter_elsewhere(self, cell: Cell) -> tuple[float, int, str] | None:
-        """Scatter and freedom as in :class:`Difference`, and the stage, from another stage that has several seeds.
+        """Scatter of a difference from networks that were trained otherwise than a cell's, and have several seeds.
 
-        What one seed at this stage leaves open, for planning only.
+        Their scatter, its degrees of freedom for each seed beyond the first, and how they were trained, in words.
+        The same stage goes before another, rows of the cell's kin before all. What one seed leaves open, for planning.
         """
-        for stage in dict.fromkeys(other.stage for other in self.plan.cells if other.stage != cell.stage):
-            seeds = self.plan.experiment.seeds.of(stage[:2])
-            rows = self._rows_like(replace(cell, stage=stage), seeds) if len(seeds) > 1 else []
-            if len(rows) > 1:
-                return *residual_scatter(np.array(rows)), stage
+        own = self._training(cell)
+        others = {
+            self._training(other): list(self.networks(other))
+            for other in self.plan.cells
+            if other.runs and len(other.runs) > 1 and self._training(other)[1] == own[1]
+        }
+        for training in sorted(others, key=lambda training: training[0] != own[0]):
+            for kin_of in (self._kin(cell), None):
+                rows = self._rows(training, kin_of, cell, others[training])
+                if training != own and len(rows) > 1:
+                    scatter, freedom = residual_scatter(np.array(rows))
+                    epochs = f"{training[2]} epochs of " if training[0] == own[0] else ""
+                    return scatter, freedom // (len(others[training]) - 1), f"after {epochs}{phase_title(training[0])}"
         return None
 
     def _kin(self, cell: Cell) -> Method:
@@ -186,13 +198,15 @@ class Measurements:
         run = self.plan.runs[cell.runs[0]]
         return cell.stage, run.kind, run.xe_epochs
 
-    def _rows_like(self, cell: Cell, seeds: Sequence[int]) -> list[list[float]]:
-        """Numbers by seed of all rows of a cell's kin that were trained and scored as it was."""
+    def _rows(
+        self, training: tuple[str, str, int], kin_of: Method | None, cell: Cell, seeds: Sequence[int]
+    ) -> list[list[float]]:
+        """Numbers by seed, on a cell's images and metric, of all rows of a training and a kin (None: of any)."""
         found: dict[Run, list[float]] = {}
         for other in self.plan.cells:
             asked = replace(other, metric=cell.metric)
-            alike = other.runs and self._training(other) == self._training(cell) and self._kin(other) == self._kin(cell)
-            alike = alike and images_of(asked) == images_of(cell)
+            alike = other.runs and self._training(other) == training and images_of(asked) == images_of(cell)
+            alike = alike and (kin_of is None or self._kin(other) == kin_of)
             values = self.values(asked) if alike else {}
             numbers = [values[seed] for seed in seeds if isinstance(values.get(seed), float)]
             if len(numbers) == len(seeds):
@@ -245,15 +259,18 @@ def difference(
     freedom: int,
     level: float = LEVEL,
 ) -> Difference:
-    """A difference from its value for each seed, its standard error over images, and its scatter over seeds."""
+    """A difference from its value for each seed, its standard error over images, and its scatter over seeds.
+
+    ``images`` are as many as are independent.
+    """
     mean, seeds = float(np.mean(values)), len(values)
     if image_error is None and scatter is None:
-        return Difference(mean, None, None, None, None, None, 0, seeds, images)
+        return Difference(mean, None, None, None, None, None, 0, seeds, images, images)
     errors = (image_error or 0.0, (scatter or 0.0) / math.sqrt(seeds), images, freedom)
     half = resampling.half_width(*errors, level)
     both = image_error is not None and scatter is not None
     p = resampling.p_of_interval(mean, *errors) if both else None
-    return Difference(mean, mean - half, mean + half, p, image_error, scatter, freedom, seeds, images)
+    return Difference(mean, mean - half, mean + half, p, image_error, scatter, freedom, seeds, images, images)
 
 
 def residual_scatter(table: np.ndarray) -> tuple[float, int]:

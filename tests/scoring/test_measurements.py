@@ -131,9 +131,17 @@ def test_only_common_seeds_are_compared_and_another_stage_tells_the_scatter():
     rl = [cell_of(made, "II", row, "rl/C") for row in ("RDT◇", "SCD-Net◇ (CVPR23) [9]")]
     assert known.common_seeds(rl[0], cell_of(made, "II", "RDT◇", "xe/C")) == [1]
     assert known.difference(*rl).seed_scatter is None
-    scatter, freedom, stage = known.scatter_elsewhere(rl[0])
-    assert (freedom, stage) == (WITH_BRANCH - 1, "xe") and 1 < scatter < 6
+    scatter, freedom, trained = known.scatter_elsewhere(rl[0])
+    assert (freedom, trained) == (WITH_BRANCH - 1, "after cross-entropy") and 1 < scatter < 6
     assert known.scatter_elsewhere(grid(made, "λ_F=0.75, λ_E=1")) is None
+
+
+def test_the_same_stage_with_other_epochs_tells_the_scatter_of_a_grid():
+    """Grids of one seed and one epoch beside three seeds of three epochs: of a kin there is one row, so all count."""
+    made = planned(Seeds((0, 1, 2), (0, 1), (0,)), grid_xe_epochs=1)
+    known = Known(made, by_lambda_e, noise=2.0).measurements()
+    scatter, freedom, trained = known.scatter_elsewhere(grid(made, "λ_F=0.75, λ_E=1"))
+    assert (freedom, trained) == (1, "after 3 epochs of cross-entropy") and 0.5 < scatter < 8
 
 
 def test_twins_are_resampled_as_pairs():
