@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from rdt.claims.power import Needed
 from rdt.errors import UserError
 from rdt.experiment.plan import Cell
-from rdt.experiment.settings import Count, Positive
+from rdt.experiment.settings import Count
 from rdt.experiment.settings import Table as TableName
 from rdt.experiment.values import parse
 from rdt.files import read_yaml
@@ -60,8 +60,9 @@ class GreaterClaim(Claim):
 
 @dataclass(frozen=True)
 class CostClaim(Claim):
+    """``sizes``: the paper's, for the ratios told beside the verdict."""
+
     sizes: LayerSizes
-    at_most: Positive
 
 
 @dataclass(frozen=True)

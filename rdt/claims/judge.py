@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import product
 
 from rdt.claims.advice import what_decides
-from rdt.claims.attention_cost import ranking_attention_cost, self_attention_cost
+from rdt.claims.attention_cost import measured_cost, ranking_attention_cost, self_attention_cost
 from rdt.claims.claim import CellComparison, Cells, Claim, CostClaim, Judgement, OutsideClaim, Verdict
 from rdt.data.published import read_published
 from rdt.errors import UserError
@@ -174,15 +174,19 @@ def no_effect_p(found: Difference, bound: float | None) -> float | None:
 
 
 def judge_cost(claim: CostClaim, plan: Plan) -> Judgement:
-    """Verdict by a count of multiply-adds at the claim's sizes, with the shares of keys of the experiment's method."""
-    method, sizes = plan.experiment.method, claim.sizes
+    """Verdict on the paper's law: that nothing measured grows faster. Ratios are told and not judged: it names none."""
+    method, sizes, measured = plan.experiment.method, claim.sizes, measured_cost()
     plain = self_attention_cost(sizes.tokens, sizes.dim, sizes.ffn)
     ranking = ranking_attention_cost(sizes.tokens, sizes.dim, sizes.ffn, method.lambda_f, method.lambda_e)
-    layer, attention = ranking.layer / plain.layer, ranking.attention / plain.attention
+    powers = {key: f"{exponent.value:.2f}" for key, exponent in measured.exponents.items()}
+    attention, layer = ranking.attention / plain.attention, ranking.layer / plain.layer
     reason = (
-        f"counted multiply-adds with {sizes.tokens} tokens of {sizes.dim} dimensions: an encoder layer takes "
-        f"{layer:.2f} times those of one with self-attention ({ranking.layer / 1e6:.0f} to {plain.layer / 1e6:.0f} "
-        f"million), its attention alone {attention:.2f} times; moderate is taken as at most {claim.at_most:g} times "
-        "a layer, for the paper gives no number. Sorting and gathering are not in the count"
+        f"time grows with the power {powers['seconds', 'tokens']} of n (the law allows 3) and "
+        f"{powers['seconds', 'dim']} of d (1), memory with {powers['bytes', 'tokens']} of n (2) and "
+        f"{powers['bytes', 'dim']} of d (1), measured forward and backward ({measured.machine}). How much is moderate, "
+        f"the paper does not say. With {sizes.tokens} tokens of {sizes.dim} dimensions, the paper's: "
+        f"{measured.ratios['seconds']:.2f} times the time of self-attention and {measured.ratios['bytes']:.2f} times "
+        f"its memory as measured, both without linear maps; as counted in multiply-adds {attention:.2f} times with "
+        f"them and the fusion, and {layer:.2f} times in a layer with its feed-forward"
     )
-    return Judgement(claim, "reproduced" if layer <= claim.at_most else "contradicted", reason=reason)
+    return Judgement(claim, "reproduced" if measured.lawful else "contradicted", reason=reason)

@@ -21,7 +21,8 @@ from rdt.provenance.steps import Chain, Step, claims, tables
 # What the Snakefile needs to run, and what says how: patterns in this repository.
 REPOSITORY = (
     *("Snakefile", "Makefile", "environment.yml", "pyproject.toml", "requirements*.lock", "profiles/**/*.yaml"),
-    *("workflow/**/*", "experiments/**/*.yaml", "reports/claims.yaml", "reports/published/*", "rdt/**/*"),
+    *("workflow/**/*", "experiments/**/*.yaml", "rdt/**/*"),
+    *("reports/claims.yaml", "reports/attention_cost.json", "reports/published/*"),
     *("LICENSE", "README.md", "docs/*", "CITATION.cff", "CHANGELOG.md"),
 )
 # What is taken of the steps that make large files; of all others everything is.

@@ -23,6 +23,7 @@ from rdt.experiment.runs import data_configuration, encoder_configuration, resol
 from rdt.experiment.settings import Experiment, Role, pool_role
 
 CLAIMS_FILE = PUBLISHED.parent / "claims.yaml"
+COST_FILE = PUBLISHED.parent / "attention_cost.json"
 REPORT_FORMS = ROOT / "rdt" / "report"
 ARRAYS = ("image_ids.npy", "grid.npy", "global.npy", "caption_image.npy", "caption_global.npy")
 WEIGHTS = ("model.safetensors", "raw.safetensors", "config.json", "curves.csv")
@@ -286,7 +287,7 @@ def tables(plan: Plan, paths: Paths) -> Step:
 
 def claims(plan: Plan, paths: Paths) -> Step:
     """The verdicts on the paper's claims."""
-    inputs = {**_measured(plan, paths), "claims": named(CLAIMS_FILE)}
+    inputs = {**_measured(plan, paths), "claims": named(CLAIMS_FILE), "cost": named(COST_FILE)}
     files = KINDS["claims"].declares(plan, paths)
     return _step("claims", plan, paths, paths.claims, {"rows": _cells_digest(plan.cells)}, inputs, files)
 

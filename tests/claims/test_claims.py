@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from dataclasses import replace
 from itertools import permutations
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from rdt.claims.advice import what_decides
-from rdt.claims.attention_cost import ranking_attention_cost, self_attention_cost
+from rdt.claims.attention_cost import measured_cost, ranking_attention_cost, self_attention_cost
 from rdt.claims.claim import CellComparison, Cells, CostClaim, GreaterClaim, LayerSizes, OutsideClaim, read_claims
 from rdt.claims.judge import findings, judge, no_effect_p, verdict_at
 from rdt.claims.page import COLUMNS, advice, claims_csv, claims_page, verdict_counts
@@ -311,13 +312,39 @@ def test_costs_by_hand():
     assert (found.attention, found.layer) == (144, 192)
 
 
-@pytest.mark.parametrize(("at_most", "verdict"), [(1.5, "reproduced"), (1.1, "contradicted")])
-def test_cost_is_counted_at_the_papers_sizes(at_most, verdict):
-    """n = 50, d = 512, ffn = 2048: 55.0 + 104.9 million against 55.0 - 2.6 + 1.3 + 3.3 + 26.2 + 104.9 = 188.1."""
-    claim = CostClaim("made", "s", "w", "cost", LayerSizes(50, 512, 2048), at_most)
-    judgement = judged(claim)
-    assert judgement.verdict == verdict
-    assert "1.18 times those of one with self-attention (188 to 160 million)" in judgement.reason
+def written(path, power_of_n: float, power_of_d: float):
+    """A record of three turns in which time is the product of these powers, twice self-attention's."""
+
+    def size(n: int, d: int) -> dict:
+        plain = [factor * n**power_of_n * d**power_of_d for factor in (1.0, 2.0, 3.0)]
+        of_bytes = {"plain": n * n + n * d, "ranking": 3 * n * n + n * d}
+        return {
+            "tokens": n,
+            "dim": d,
+            "seconds": {"plain": plain, "ranking": [2 * t for t in plain]},
+            "bytes": of_bytes,
+        }
+
+    sizes = [size(*of) for of in ((50, 500), (100, 500), (200, 500), (50, 1000), (50, 2000))]
+    path.write_text(json.dumps({"machine": "made", "sizes": sizes}))
+    return measured_cost(path)
+
+
+def test_a_cost_that_grows_with_the_law_or_slower_is_lawful(tmp_path):
+    found = written(tmp_path / "cost.json", 2.5, 0.9)
+    time = found.exponents["seconds", "tokens"]
+    assert (time.value, time.low, time.high) == (pytest.approx(2.5),) * 3
+    assert found.exponents["seconds", "dim"].value == pytest.approx(0.9)
+    assert 1 < found.exponents["bytes", "tokens"].value < 2
+    assert found.ratios == {"seconds": 2.0, "bytes": (3 * 2500 + 25000) / (2500 + 25000)}
+    assert found.lawful and not written(tmp_path / "cost.json", 2.0, 1.2).lawful
+
+
+def test_the_cost_claim_tells_ratios_and_judges_the_law():
+    """Attention at n = 50, d = 512: 55.0 million against 55.0 - 2.6 + 1.3 + 3.3 + 26.2; a layer 104.9 million more."""
+    judgement = judged(CostClaim("made", "s", "w", "cost", LayerSizes(50, 512, 2048)))
+    assert judgement.verdict == "reproduced" and measured_cost().lawful
+    assert "1.51 times with them and the fusion, and 1.18 times in a layer" in judgement.reason
 
 
 # ---- the page

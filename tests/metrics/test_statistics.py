@@ -19,6 +19,7 @@ from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
 from rdt.metrics.names import MEANS, METRICS
 from rdt.metrics.resampling import (
+    benjamini_hochberg,
     bootstrap,
     common_error,
     estimate,
@@ -353,6 +354,12 @@ def test_holm_by_hand():
     """Sorted .01, .03, .04 times 3, 2, 1: .03, .06, .04, the last not below the one before."""
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([0.6, 0.7]) == [1, 1] and holm([]) == [] and holm([0.02]) == [0.02]
+
+
+def test_benjamini_and_hochberg_by_hand():
+    """Sorted .005, .01, .03, .04 times 4/1, 4/2, 4/3, 4/4: .02, .02, .04, .04; none above a larger one's."""
+    assert benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert benjamini_hochberg([0.04, 0.03]) == pytest.approx([0.04, 0.04]) and benjamini_hochberg([]) == []
 
 
 # ---- columns

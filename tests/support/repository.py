@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-REPORTS = ("reports/published", "reports/claims.yaml")
+REPORTS = ("reports/published", "reports/claims.yaml", "reports/attention_cost.json")
 NEEDED = ("Snakefile", "environment.yml", "experiments", "profiles", "rdt", *REPORTS, "workflow")
 
 

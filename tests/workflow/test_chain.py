@@ -58,6 +58,7 @@ cli.main(["--cores", "1", "--d3dag", "all", "report", "differences", "studies", 
 NO_STEPS = {"all", "studies", "track_init"}
 REPOSITORY_FILES = {
     *("experiments/tables.yaml", "experiments/differences.yaml", "reports/claims.yaml"),
+    "reports/attention_cost.json",
     *(f"rdt/report/{name}" for name in ("page.html", "style.css")),
     *(f"reports/published/table_{name}.csv" for name in ("II", "III", "IV", "V", "VI", "VII", "VIII")),
 }
