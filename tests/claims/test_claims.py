@@ -357,7 +357,7 @@ def page():
         claim for claim in read_claims() if not isinstance(claim, GreaterClaim) or _in(claim, ("II", "VI", "VII"))
     ]
     measurements = Known(made, by_lambda_e, noise=0.5, by_image=1.0).measurements()
-    asked = [claim for claim in claims if claim.id not in ("coco-rl-spice", "diverse-d3")]
+    asked = [claim for claim in claims if claim.id not in ("coco-xe-spice", "coco-rl-spice", "diverse-d3")]
     judgements = judge(asked, measurements)
     return judgements, made.experiment
 
