@@ -1,0 +1,62 @@
+"""What claims about the inside of networks have in common: effects with intervals, and the verdict on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rdt.claims.claim import Verdict
+from rdt.metrics.resampling import LEVEL, Estimate, p_of_interval
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A number that a claim says is above 0; ``estimate`` is its mean over images and seeds."""
+
+    estimate: Estimate
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided p of its interval; None unless that covers both images and seeds."""
+        found = self.estimate
+        if found.image_error is None or found.seed_error is None:
+            return None
+        return p_of_interval(found.value, found.image_error, found.seed_error, found.images, found.seeds - 1)
+
+    def text(self, digits: int) -> str:
+        """The number with its interval."""
+        found = self.estimate
+        interval = "" if found.low is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+        return f"{found.value:+.{digits}f}{interval}"
+
+
+def nearest_finding(effects: Sequence[Effect]) -> tuple[Verdict, float] | None:
+    """The verdict that effects are nearest to, and its p; None where one of them has no p.
+
+    *reproduced* asks that all of them are above 0 and has the largest p; *contradicted* that one is below, and has
+    the smallest of these times the number of effects (Bonferroni).
+    """
+    p_values = [effect.p for effect in effects]
+    if None in p_values:
+        return None
+    against = [effect.p for effect in effects if effect.estimate.value < 0]
+    if against:
+        return "contradicted", min(1.0, len(effects) * min(against))
+    return "reproduced", max(p_values)
+
+
+def verdict_inside(effects: Sequence[Effect]) -> Verdict:
+    """Verdict on a claim that all effects are above 0."""
+    found = nearest_finding(effects)
+    return found[0] if found is not None and found[1] < 1 - LEVEL else "undecided"
+
+
+def interval_over(images: int, seeds: int) -> str:
+    """What an interval is about, in words."""
+    return f"over {images} images and {seeds} seeds" if seeds > 1 else f"over {images} images, of one seed"
+
+
+def listed(numbers: Sequence[float], digits: int) -> str:
+    """Numbers in a row: ``1.0, 2.0 and 3.0``."""
+    *before, last = [f"{number:.{digits}f}" for number in numbers]
+    return f"{', '.join(before)} and {last}" if before else last
