@@ -9,7 +9,7 @@ import numpy as np
 from rdt.claims.claim import Claim, Judgement
 from rdt.claims.inside import Effect, interval_over, listed, verdict_inside
 from rdt.experiment.settings import GRID_CELLS
-from rdt.scoring.inspection import InspectionDocument, mean_over
+from rdt.scoring.inspected import InspectionDocument, mean_over
 
 
 def judge_attention(

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rdt.claims.claim import Verdict
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import Cell
+from rdt.files import read_json
 from rdt.metrics.resampling import LEVEL, Estimate, p_of_interval
+from rdt.scoring.inspected import InspectionDocument
+
+Inspected = Callable[[str], InspectionDocument | None]  # of a run
+
+
+def inspections(paths: Paths) -> Inspected:
+    """The inspected networks that lie in an experiment's results."""
+
+    def read(run: str) -> InspectionDocument | None:
+        path = paths.inspection(run, "xe")
+        return read_json(path) if path.exists() else None
+
+    return read
+
+
+def nothing_inspected(run: str) -> None:
+    """No document of any run."""
+
+
+def documents_of(cells: Sequence[Cell], inspected: Inspected) -> list[InspectionDocument] | str:
+    """The document of each run of some cells, or the reason why there is none."""
+    reason = next((cell.reason for cell in cells if cell.reason), "")
+    if reason:
+        return reason.removeprefix("not run: ")
+    found = [inspected(run) for cell in cells for run in cell.runs]
+    known = [document for document in found if document is not None]
+    return known if known and len(known) == len(found) else "its networks have not been inspected yet"
 
 
 @dataclass(frozen=True)

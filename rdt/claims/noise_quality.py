@@ -8,7 +8,7 @@ import numpy as np
 
 from rdt.claims.claim import Claim, Judgement
 from rdt.claims.inside import Effect, interval_over, listed, verdict_inside
-from rdt.scoring.inspection import InspectionDocument, mean_over
+from rdt.scoring.inspected import InspectionDocument, mean_over
 
 SHOWN = (0.1, 0.25, 0.5, 0.75, 1.0)  # timesteps on the page
 

@@ -5,9 +5,8 @@ No cell of a table tells of it, but two claims of the paper do (sections III-D a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -18,50 +17,16 @@ from rdt.experiment.runs import NetworkId
 from rdt.features.inputs import open_inputs
 from rdt.features.split import Split
 from rdt.files import atomic_write_json
-from rdt.metrics import resampling
-from rdt.metrics.resampling import Estimate
 from rdt.model.attention_maps import attended_cells, attention_maps
 from rdt.model.captioner import Captioner
 from rdt.model.device import open_device
+from rdt.scoring.inspected import AttentionSpread, InspectionDocument, QualityScores, mean_over
 from rdt.scoring.references import targets_of
 from rdt.workspace import Workspace
 
 SPLIT = "test"
 MOST_IMAGES = 300  # the first ones of the split: their error is already small against that of the seeds
 TIMESTEPS = tuple(step / 20 for step in range(1, 21))  # t'
-
-
-class QualityScores(TypedDict):
-    """|q - q*| of noised captions: its mean over images at each timestep, and its slope on them for each image."""
-
-    timesteps: list[float]
-    distances: list[float]
-    slopes: list[float]
-    slope: float
-    slope_error: float | None  # standard error over images
-
-
-class AttentionSpread(TypedDict):
-    """For each encoder and image: how many grid cells attention is spread over, and what share of it objects get."""
-
-    cells: list[list[float]]
-    on_objects: list[list[float]] | None  # None where nothing says where objects are
-    objects: list[float] | None  # the objects' share of the cells, by image
-
-
-class InspectionDocument(TypedDict):
-    """What the JSON file of an inspected network holds; ``units`` are the independent ones that images belong to."""
-
-    run: str
-    stage: str
-    seed: int
-    images: list[int]
-    units: list[int]
-    quality: QualityScores
-    attention: AttentionSpread
-
-
-# ---- measuring
 
 
 def quality_scores(model: Captioner, split: Split, units: np.ndarray) -> QualityScores:
@@ -129,23 +94,3 @@ def summarised(document: InspectionDocument) -> Mapping[str, float]:
     return {"quality/slope": document["quality"]["slope"]} | {
         f"attention/cells-{n}": float(np.mean(c)) for n, c in cells
     }
-
-
-# ---- intervals
-
-
-def mean_over(by_seed: Sequence[np.ndarray], units: np.ndarray) -> Estimate:
-    """Mean over images and seeds with its interval; ``by_seed`` numbers (n,) of the same images, for each seed.
-
-    ``units`` (n,): which independent unit an image belongs to. The error over images is the jackknife's that leaves
-    out one unit at a time, which for units of one image each is the standard deviation by sqrt(n).
-    """
-    _, unit_of = np.unique(units, return_inverse=True)
-    sizes = np.bincount(unit_of)
-    if len(sizes) == 1:
-        return resampling.estimate_over_seeds([float(values.mean()) for values in by_seed], 1)
-    replicates = []
-    for values in by_seed:
-        without_each = (values.sum() - np.bincount(unit_of, values)) / (len(values) - sizes)
-        replicates.append(resampling.jackknife_replicates(without_each))
-    return resampling.estimate([float(values.mean()) for values in by_seed], replicates, len(sizes))

@@ -10,7 +10,8 @@ import pytest
 
 from rdt.provenance.steps import inspected
 from rdt.scoring import inspection
-from rdt.scoring.inspection import attention_spread, mean_over, object_cells
+from rdt.scoring.inspected import mean_over
+from rdt.scoring.inspection import attention_spread, object_cells
 from tests.support import tiny
 from tests.training.test_training import captioner, split
 
