@@ -46,7 +46,7 @@ class Claim:
     id: str
     sentence: str
     where: str
-    kind: Literal["greater", "cost", "outside"]
+    kind: Literal["greater", "cost", "outside", "noise", "attention", "loss"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,27 @@ class OutsideClaim(Claim):
     reason: str
 
 
-KINDS = {"greater": GreaterClaim, "cost": CostClaim, "outside": OutsideClaim}
+@dataclass(frozen=True)
+class NoiseClaim(Claim):
+    without_loss: Cells
+    with_loss: Cells
+
+
+@dataclass(frozen=True)
+class AttentionClaim(Claim):
+    self_attention: Cells
+    ranking: Cells
+
+
+@dataclass(frozen=True)
+class LossClaim(Claim):
+    """A claim that the loss function decides by itself."""
+
+
+KINDS = {
+    **{"greater": GreaterClaim, "cost": CostClaim, "outside": OutsideClaim},
+    **{"noise": NoiseClaim, "attention": AttentionClaim, "loss": LossClaim},
+}
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,27 @@ as the tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace as changed
 from itertools import product
 
 from rdt.claims.attention_cost import ranking_attention_cost, self_attention_cost
-from rdt.claims.claim import CellComparison, Cells, Claim, CostClaim, Judgement, OutsideClaim, Verdict
+from rdt.claims.attention_spread import judge_attention
+from rdt.claims.claim import (
+    AttentionClaim,
+    CellComparison,
+    Cells,
+    Claim,
+    CostClaim,
+    Judgement,
+    LossClaim,
+    NoiseClaim,
+    OutsideClaim,
+    Verdict,
+)
+from rdt.claims.inside import Inspected, documents_of, nothing_inspected
+from rdt.claims.loss_alone import judge_loss
+from rdt.claims.noise_quality import judge_noise
 from rdt.claims.power import Needed, needed
 from rdt.data.published import read_published
 from rdt.errors import UserError
@@ -20,11 +35,13 @@ from rdt.metrics.names import TWINS
 from rdt.metrics.resampling import LEVEL, holm
 from rdt.scoring.measurements import Difference, Measurements
 
+LEFT_OUT = "the experiment leaves its table out"
+
 # ---- verdicts
 
 
-def judge(claim: Claim, measurements: Measurements) -> Judgement:
-    """Verdict on one claim.
+def judge(claim: Claim, measurements: Measurements, inspected: Inspected = nothing_inspected) -> Judgement:
+    """Verdict on one claim; ``inspected`` gives what is known of the inside of networks.
 
     A comparison is decided where its interval covers both images and seeds, hence two seeds at least, and lies on
     one side of 0 after Holm's correction over the comparisons of the claim. *reproduced*: all of them are, on the
@@ -34,15 +51,34 @@ def judge(claim: Claim, measurements: Measurements) -> Judgement:
         return Judgement(claim, "not run", reason=claim.reason)
     if isinstance(claim, CostClaim):
         return judge_cost(claim, measurements.plan)
+    if isinstance(claim, LossClaim):
+        return judge_loss(claim, measurements.plan.experiment.method)
+    if isinstance(claim, NoiseClaim):
+        sides = [find_cells(side, measurements.plan, claim.id) for side in (claim.without_loss, claim.with_loss)]
+        return judge_inside(claim, sides, inspected, judge_noise)
+    if isinstance(claim, AttentionClaim):
+        sides = [find_cells(side, measurements.plan, claim.id) for side in (claim.self_attention, claim.ranking)]
+        return judge_inside(claim, sides, inspected, judge_attention)
     cells = [find_cells(side, measurements.plan, claim.id) for side in (claim.better, claim.than)]
     if not all(cells):
-        return Judgement(claim, "not run", reason="the experiment leaves its table out")
+        return Judgement(claim, "not run", reason=LEFT_OUT)
     pairs = list(product(*cells))
     reason = next((found for pair in pairs if (found := obstacle(*pair, measurements, claim.varies))), "")
     if reason:
         return Judgement(claim, "not run", reason=reason.removeprefix("not run: "))
     comparisons = compare_cells(pairs, measurements, claim.varies)
     return Judgement(claim, verdict(comparisons), comparisons)
+
+
+def judge_inside(
+    claim: Claim, sides: Sequence[Sequence[Cell]], inspected: Inspected, verdict_on: Callable[..., Judgement]
+) -> Judgement:
+    """Verdict that ``verdict_on`` reaches from the documents of two sides of a claim, *not run* where one has none."""
+    if not all(sides):
+        return Judgement(claim, "not run", reason=LEFT_OUT)
+    found = [documents_of(cells, inspected) for cells in sides]
+    reason = next((side for side in found if isinstance(side, str)), "")
+    return Judgement(claim, "not run", reason=reason) if reason else verdict_on(claim, *found)
 
 
 def find_cells(cells: Cells, plan: Plan, claim: str) -> list[Cell]:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from PIL import Image as Picture
 
 from rdt.claims.claim import Judgement, read_claims
+from rdt.claims.inside import inspections
 from rdt.claims.judge import judge
 from rdt.claims.page import VERDICTS, conditions, data_title, signed
 from rdt.data.dataset import Image
@@ -97,7 +98,8 @@ class Report:
 
     @cached_property
     def _judgements(self) -> list[Judgement]:
-        return [judge(claim, self._measurements) for claim in read_claims()]
+        inspected = inspections(self._paths)
+        return [judge(claim, self._measurements, inspected) for claim in read_claims()]
 
     @property
     def verdicts(self) -> list[tuple[str, int]]:

@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 
 from rdt.claims.attention_spread import judge_attention, narrowing, same_seeds
-from rdt.claims.claim import Claim
-from rdt.claims.inside import Effect, listed, nearest_finding, verdict_inside
+from rdt.claims.claim import Cells, Claim, read_claims
+from rdt.claims.inside import Effect, documents_of, inspections, listed, nearest_finding, verdict_inside
+from rdt.claims.judge import find_cells, judge
 from rdt.claims.loss_alone import EQUAL, OWN, SPREAD, judge_loss, loss_and_pull
 from rdt.claims.noise_quality import judge_noise, slope
 from rdt.experiment.file import load_experiment
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.settings import Seeds
 from rdt.metrics.resampling import Estimate
+from rdt.provenance.steps import inspected
 from rdt.scoring.inspection import TIMESTEPS
+from rdt.scoring.measurements import Measurements
+from rdt.scoring.per_image import PerImage
 
 CLAIM = Claim("made", "It is so.", "Fig. 0", "outside")
 PAPER = load_experiment("smoke").method
@@ -151,6 +158,57 @@ def test_one_encoder_and_no_common_seed_are_not_run():
     assert judge_attention(CLAIM, [attention(40)], [attention(40)]).reason == "the encoder has one layer here"
     apart = judge_attention(CLAIM, [attention(40, 30)], [attention(40, 30, seed=1)])
     assert (apart.verdict, apart.reason) == ("not run", "the two networks have no seed in common")
+
+
+# ---- from the claims file to the documents
+
+
+def claim_called(name: str) -> Claim:
+    return next(claim for claim in read_claims() if claim.id == name)
+
+
+def measured(tables: tuple[str, ...] = ("II",)) -> Measurements:
+    """Two seeds after cross-entropy, and no score at all."""
+    experiment = replace(load_experiment("smoke"), seeds=Seeds((0, 1), (0,)), tables=tables)
+    made = plan(experiment, load_tables())
+    return Measurements(made, lambda *_: None, PerImage.of(made, Paths("nowhere")))
+
+
+@pytest.mark.parametrize("claim", [claim for claim in read_claims() if claim.kind in ("noise", "attention")])
+def test_claims_about_the_inside_rest_on_networks_that_are_inspected(claim):
+    made = measured().plan
+    sides = [value for value in vars(claim).values() if isinstance(value, Cells)]
+    cells = [find_cells(side, made, claim.id) for side in sides]
+    runs = [run for (cell,) in cells for run in cell.runs]
+    assert len(runs) == 4 and {run for run, _ in inspected(made)} == set(runs)
+    losses = [made.runs[cell.runs[0]].method.lambda_rank > 0 for (cell,) in cells]
+    shares = [made.runs[cell.runs[0]].method.lambda_e > 0 for (cell,) in cells]
+    assert losses == shares == [False, True]  # first base, then RDT
+
+
+def test_a_claim_is_judged_by_the_documents_of_its_two_networks():
+    known = measured()
+
+    def document(run: str) -> dict:
+        found = known.plan.runs[run]
+        ends = 30 if found.method.lambda_e == 0 else 36
+        return noise(found.seed, 0.1 + 0.001 * found.seed) | attention(40, ends, seed=found.seed)
+
+    assert judge(claim_called("noise-quality"), known, document).verdict == "reproduced"
+    attended = judge(claim_called("attention-maps"), known, document)
+    assert attended.verdict == "reproduced" and "40.0 and 30.1 with self-attention" in attended.reason
+    assert judge(claim_called("loss-pulls"), known).verdict == "contradicted"
+
+
+@pytest.mark.parametrize("name", ["noise-quality", "attention-maps"])
+def test_without_documents_or_the_table_a_claim_is_not_run(name, tmp_path):
+    found = judge(claim_called(name), measured(), inspections(Paths("none", tmp_path)))
+    assert (found.verdict, found.reason) == ("not run", "its networks have not been inspected yet")
+    found = judge(claim_called(name), measured(("V",)))
+    assert (found.verdict, found.reason) == ("not run", "the experiment leaves its table out")
+    (cell,) = find_cells(claim_called("noise-quality").with_loss, measured().plan, name)
+    absent = replace(cell, runs=(), reason="not run: this budget leaves the row out")
+    assert documents_of([absent], lambda run: noise()) == "this budget leaves the row out"
 
 
 # ---- Eq. 24 alone
