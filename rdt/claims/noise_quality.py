@@ -22,7 +22,7 @@ def judge_noise(
     """
     effects = [slope(documents) for documents in (without_loss, with_loss)]
     reason = (
-        f"slope of |q - q*| on t' {_told('without the ranking loss', without_loss, effects[0])}; "
+        f"slope of the distance of q from q* on t' {_told('without the ranking loss', without_loss, effects[0])}; "
         f"{_told('with it', with_loss, effects[1])}, at t' = {listed(SHOWN, 2)}"
     )
     return Judgement(claim, verdict_inside(effects), reason=reason)
@@ -30,7 +30,7 @@ def judge_noise(
 
 def _told(network: str, documents: Sequence[InspectionDocument], found: Effect) -> str:
     over = interval_over(len(documents[0]["images"]), len(documents))
-    return f"{network} {found.text(3)}, {over}, where |q - q*| is {listed(_distances(documents), 3)}"
+    return f"{network} {found.text(3)}, {over}, where the distance is {listed(_distances(documents), 3)}"
 
 
 def slope(documents: Sequence[InspectionDocument]) -> Effect:
