@@ -118,7 +118,7 @@ def over(comparison: CellComparison, experiment: Experiment) -> str:
 
 def advice(judgement: Judgement) -> str:
     """Number of seeds and images that would decide an undecided claim, in words; empty for a decided one."""
-    if judgement.verdict != "undecided":
+    if judgement.verdict != "undecided" or not judgement.comparisons:  # a reason without any says it itself
         return ""
     open_ones = [comparison for comparison in judgement.comparisons if not comparison.decided]
     if any(comparison.difference.image_error is None for comparison in open_ones):

@@ -13,6 +13,7 @@ from rdt.claims.inside import Effect, documents_of, inspections, listed, nearest
 from rdt.claims.judge import find_cells, judge
 from rdt.claims.loss_alone import EQUAL, OWN, SPREAD, judge_loss, loss_and_pull
 from rdt.claims.noise_quality import judge_noise, slope
+from rdt.claims.page import advice
 from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
@@ -112,7 +113,8 @@ def test_a_slope_below_0_with_the_loss_contradicts_whatever_it_is_without():
     rising, falling = [noise(0), noise(1)], [noise(0, -0.2), noise(1, -0.2001)]
     assert judge_noise(CLAIM, rising, falling).verdict == "contradicted"
     assert judge_noise(CLAIM, rising[:1], rising).verdict == "undecided"
-    assert "over 20 images, of one seed" in judge_noise(CLAIM, rising[:1], rising).reason
+    one = judge_noise(CLAIM, rising[:1], rising)
+    assert "over 20 images, of one seed" in one.reason and advice(one) == ""
 
 
 def test_seeds_that_disagree_decide_nothing():
