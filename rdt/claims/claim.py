@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -46,7 +47,7 @@ class Claim:
     id: str
     sentence: str
     where: str
-    kind: Literal["greater", "cost", "outside"]
+    kind: Literal["greater", "cost", "outside", "noise", "attention", "loss"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,27 @@ class OutsideClaim(Claim):
     reason: str
 
 
-KINDS = {"greater": GreaterClaim, "cost": CostClaim, "outside": OutsideClaim}
+@dataclass(frozen=True)
+class NoiseClaim(Claim):
+    without_loss: Cells
+    with_loss: Cells
+
+
+@dataclass(frozen=True)
+class AttentionClaim(Claim):
+    self_attention: Cells
+    ranking: Cells
+
+
+@dataclass(frozen=True)
+class LossClaim(Claim):
+    """A claim that the loss function decides by itself."""
+
+
+KINDS = {
+    **{"greater": GreaterClaim, "cost": CostClaim, "outside": OutsideClaim},
+    **{"noise": NoiseClaim, "attention": AttentionClaim, "loss": LossClaim},
+}
 
 
 @dataclass(frozen=True)
@@ -115,21 +136,25 @@ class CellComparison:
 class Judgement:
     """A claim with its verdict; ``reason`` says in words what the numbers of the comparisons do not.
 
-    ``p``: of the finding that the comparisons are nearest to, ``p_page`` the same after the correction for all claims
-    that are tested (Benjamini-Hochberg); None where the differences do not cover both images and seeds.
-    ``needed``: what would decide an undecided claim, None where nothing in reach would. ``scatter_of``: the networks
-    whose scatter over seeds this supposes, in words, empty for its own; None where no row has several seeds:
-    ``needed`` is then the least that could do.
+    ``findings``: p of each verdict that measurements may lead to, empty where they do not cover both images and
+    seeds. ``p`` is the smallest of them, ``p_page`` the same after the correction for all claims that are tested
+    (Benjamini-Hochberg). ``needed``: what would decide an undecided claim, None where nothing in reach would.
+    ``scatter_of``: the networks whose scatter over seeds this supposes, in words, empty for its own; None where no
+    row has several seeds: ``needed`` is then the least that could do.
     """
 
     claim: Claim
     verdict: Verdict
     comparisons: tuple[CellComparison, ...] = ()
     reason: str = ""
-    p: float | None = None
+    findings: Mapping[Verdict, float] = field(default_factory=dict)
     p_page: float | None = None
     needed: Needed | None = None
     scatter_of: str | None = ""
+
+    @property
+    def p(self) -> float | None:
+        return min(self.findings.values(), default=None)
 
     @property
     def closest(self) -> CellComparison | None:

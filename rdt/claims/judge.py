@@ -7,13 +7,29 @@ as the tables.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 
 from rdt.claims.advice import what_decides
 from rdt.claims.attention_cost import measured_cost, ranking_attention_cost, self_attention_cost
-from rdt.claims.claim import CellComparison, Cells, Claim, CostClaim, Judgement, OutsideClaim, Verdict
+from rdt.claims.attention_spread import judge_attention
+from rdt.claims.claim import (
+    AttentionClaim,
+    CellComparison,
+    Cells,
+    Claim,
+    CostClaim,
+    GreaterClaim,
+    Judgement,
+    LossClaim,
+    NoiseClaim,
+    OutsideClaim,
+    Verdict,
+)
+from rdt.claims.inside import Inspected, documents_of, nothing_inspected
+from rdt.claims.loss_alone import judge_loss
+from rdt.claims.noise_quality import judge_noise
 from rdt.data.published import read_published
 from rdt.errors import UserError
 from rdt.experiment.plan import Cell, Plan
@@ -22,12 +38,15 @@ from rdt.metrics.resampling import LEVEL, benjamini_hochberg, p_of_interval
 from rdt.scoring.measurements import Difference, Measurements
 
 FALSE = 1 - LEVEL  # share of false findings among all that a page may have
+LEFT_OUT = "the experiment leaves its table out"
 
 # ---- verdicts
 
 
-def judge(claims: Sequence[Claim], measurements: Measurements) -> list[Judgement]:
-    """Verdicts on claims.
+def judge(
+    claims: Sequence[Claim], measurements: Measurements, inspected: Inspected = nothing_inspected
+) -> list[Judgement]:
+    """Verdicts on claims; ``inspected`` gives what is known of the inside of networks.
 
     A comparison says something where its interval covers both images and seeds, hence two seeds at least. Effects
     are shares of the row compared with, so that data of another level can speak. By these intervals a claim is
@@ -40,63 +59,89 @@ def judge(claims: Sequence[Claim], measurements: Measurements) -> list[Judgement
     "One of several" costs a factor of their number (Bonferroni), "all of them" nothing. Over all claims that are
     tested, false findings are at most a twentieth (Benjamini and Hochberg 1995). The rest is *undecided*.
     """
-    found = [examine(claim, measurements) for claim in claims]
-    tested = [at for at, judgement in enumerate(found) if judgement.p is not None]
-    corrected = dict(zip(tested, benjamini_hochberg([found[at].p for at in tested]), strict=True))
-    decided = [found[at].p for at in tested if corrected[at] < FALSE]
+    found = [examine(claim, measurements, inspected) for claim in claims]
+    tested = [judgement.p for judgement in found if judgement.p is not None]
+    corrected = dict(zip(tested, benjamini_hochberg(tested), strict=True))  # equal ones are corrected alike
+    decided = [p for p in tested if corrected[p] < FALSE]
     most = max(decided, default=0.0)  # the largest p that is a finding on this page
     next_one = FALSE * (len(decided) + 1) / max(1, len(tested))
-    judged = []
-    for at, judgement in enumerate(found):
-        if judgement.verdict != "undecided":
-            judged.append(judgement)
-            continue
-        verdict = verdict_at(judgement.comparisons, most) if corrected.get(at, 1.0) < FALSE else "undecided"
-        advice = what_decides(judgement.comparisons, measurements, next_one) if verdict == "undecided" else (None, "")
-        judged.append(
-            replace(judgement, verdict=verdict, p_page=corrected.get(at), needed=advice[0], scatter_of=advice[1])
-        )
-    return judged
+    return [_with_verdict(judgement, corrected.get(judgement.p), most, next_one, measurements) for judgement in found]
 
 
-def examine(claim: Claim, measurements: Measurements) -> Judgement:
-    """One claim by itself: *not run* or judged without measurements, or what its comparisons are, undecided yet."""
+def _with_verdict(
+    examined: Judgement, p_page: float | None, most: float, next_one: float, measurements: Measurements
+) -> Judgement:
+    """The verdict where findings of at most ``most`` count, or what would make a finding of at most ``next_one``."""
+    verdict = verdict_at(examined, most)
+    if verdict != "undecided" or not examined.comparisons:
+        return replace(examined, verdict=verdict, p_page=p_page)
+    enough, scatter_of = what_decides(examined.comparisons, measurements, next_one)
+    return replace(examined, p_page=p_page, needed=enough, scatter_of=scatter_of)
+
+
+def examine(claim: Claim, measurements: Measurements, inspected: Inspected) -> Judgement:
+    """One claim by itself: *not run*, judged without measurements, or *undecided* yet, with its findings."""
     if isinstance(claim, OutsideClaim):
         return Judgement(claim, "not run", reason=claim.reason)
     if isinstance(claim, CostClaim):
         return judge_cost(claim, measurements.plan)
+    if isinstance(claim, LossClaim):
+        return judge_loss(claim, measurements.plan.experiment.method)
+    if isinstance(claim, NoiseClaim):
+        return judge_inside(claim, (claim.without_loss, claim.with_loss), measurements.plan, inspected, judge_noise)
+    if isinstance(claim, AttentionClaim):
+        sides = claim.self_attention, claim.ranking
+        return judge_inside(claim, sides, measurements.plan, inspected, judge_attention)
+    return judge_cells(claim, measurements)
+
+
+def judge_cells(claim: GreaterClaim, measurements: Measurements) -> Judgement:
+    """Comparisons of a claim about cells, with their findings; *not run* where two cells cannot be compared."""
     cells = [find_cells(side, measurements.plan, claim.id) for side in (claim.better, claim.than)]
     if not all(cells):
-        return Judgement(claim, "not run", reason="the experiment leaves its table out")
+        return Judgement(claim, "not run", reason=LEFT_OUT)
     pairs = list(product(*cells))
     reason = next((found for pair in pairs if (found := obstacle(*pair, measurements, claim.varies))), "")
     if reason:
         return Judgement(claim, "not run", reason=reason.removeprefix("not run: "))
     comparisons = tuple(compare_cells(*pair, measurements, claim.varies) for pair in pairs)
-    known = all(comparison.difference.p is not None for comparison in comparisons)
-    return Judgement(claim, "undecided", comparisons, p=min(findings(comparisons).values()) if known else None)
+    return Judgement(claim, "undecided", comparisons, findings=findings_of(comparisons))
 
 
-def findings(comparisons: Sequence[CellComparison]) -> dict[Verdict, float]:
-    """p of each verdict that the comparisons of a claim can give, all of them with a p, by the rule of :func:`judge`.
+def judge_inside(
+    claim: Claim, sides: Sequence[Cells], plan: Plan, inspected: Inspected, judged: Callable[..., Judgement]
+) -> Judgement:
+    """What ``judged`` finds in the documents of two sides of a claim, *not run* where one has none."""
+    cells = [find_cells(side, plan, claim.id) for side in sides]
+    if not all(cells):
+        return Judgement(claim, "not run", reason=LEFT_OUT)
+    found = [documents_of(side, inspected) for side in cells]
+    reason = next((side for side in found if isinstance(side, str)), "")
+    return Judgement(claim, "not run", reason=reason) if reason else judged(claim, *found)
+
+
+def findings_of(comparisons: Sequence[CellComparison]) -> dict[Verdict, float]:
+    """p of each verdict that comparisons can give, by the rule of :func:`judge`; empty where one has no p.
 
     At most one of the hypotheses that these p belong to can be true (no effect; one of half the paper's size),
     so a claim has the smallest of them without a correction.
     """
-    several = len(comparisons)
+    p_values = [comparison.difference.p for comparison in comparisons]
+    if None in p_values:
+        return {}
     against = [comparison.difference.p for comparison in comparisons if comparison.difference.value < 0]
     none = [comparison.p_no_effect for comparison in comparisons if comparison.p_no_effect is not None]
     return {
-        "reproduced": 1.0 if against else max(comparison.difference.p for comparison in comparisons),
-        "contradicted": min(1.0, several * min(against, default=1.0)),
-        "no such effect": min(1.0, several * min(none, default=1.0)),
+        "reproduced": 1.0 if against else max(p_values),
+        "contradicted": min(1.0, len(comparisons) * min(against, default=1.0)),
+        "no such effect": min(1.0, len(comparisons) * min(none, default=1.0)),
     }
 
 
-def verdict_at(comparisons: Sequence[CellComparison], most: float) -> Verdict:
-    """Verdict of a claim where findings with a p of at ``most`` this count: an effect before none."""
-    verdict = next((verdict for verdict, p in findings(comparisons).items() if p <= most), "undecided")
-    smaller = verdict == "reproduced" and any(comparison.smaller for comparison in comparisons)
+def verdict_at(judgement: Judgement, most: float) -> Verdict:
+    """Verdict on a claim where findings with a p of at ``most`` this count: an effect before none."""
+    verdict = next((verdict for verdict, p in judgement.findings.items() if p <= most), judgement.verdict)
+    smaller = verdict == "reproduced" and any(comparison.smaller for comparison in judgement.comparisons)
     return "reproduced, smaller" if smaller else verdict
 
 

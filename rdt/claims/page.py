@@ -122,7 +122,7 @@ def over(comparison: CellComparison, experiment: Experiment) -> str:
 
 def advice(judgement: Judgement) -> str:
     """Number of seeds and images that would decide an undecided claim, in words; empty for a decided one."""
-    if judgement.verdict != "undecided":
+    if judgement.verdict != "undecided" or not judgement.comparisons:  # a reason without any says it itself
         return ""
     if any(comparison.difference.image_error is None for comparison in judgement.comparisons):
         return "scores by image, which its files lack: score again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rdt.claims.claim import Claim, Judgement
+from rdt.claims.inside import inspections
 from rdt.claims.judge import judge
 from rdt.claims.page import claims_csv, claims_page, verdict_counts
 from rdt.experiment.paths import Paths
@@ -15,7 +16,7 @@ from rdt.scoring.measurements import Measurements
 
 def write_claims(plan: Plan, paths: Paths, claims: Sequence[Claim]) -> list[Judgement]:
     """Write ``claims.md``, ``claims.csv`` and the line about them that a workflow ends with."""
-    judgements = judge(claims, Measurements.of(plan, paths))
+    judgements = judge(claims, Measurements.of(plan, paths), inspections(paths))
     atomic_write_text(paths.claims.with_suffix(".csv"), claims_csv(judgements, plan.experiment))
     atomic_write_text(paths.claims, claims_page(judgements, plan.experiment))
     atomic_write_text(paths.verdicts, f"Claims: {paths.claims} ({verdict_counts(judgements)})\n")

@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("rdt.commands.index", "retrieve sentences of the train pool for every image"),
     "train": ("rdt.commands.train", "train one stage of one run"),
     "captions": ("rdt.commands.captions", "caption the images of the tables with a trained run"),
+    "inspect": ("rdt.commands.inspect", "measure what a trained network does inside"),
     "score": ("rdt.commands.score", "score captions against their references"),
     "evaluate": ("rdt.commands.evaluate", "score any captioner's output, in the COCO formats"),
     "tables": ("rdt.commands.tables", "put the scores into Tables II-VIII"),

@@ -60,6 +60,10 @@ class Paths:
         """Scores of a caption file; per-image scores lie beside it as ``.parquet``."""
         return self._own / "scores" / run / variant / f"{role}-{split}.json"
 
+    def inspection(self, run: str, stage: str) -> Path:
+        """What a trained network does inside: quality scores by timestep, spread of attention by encoder."""
+        return self._own / "inspection" / run / f"{stage}.json"
+
     def baselines(self, role: str, split: str) -> Path:
         """Scores of human captions, the retrieved sentence and the most frequent train caption."""
         return self.root / "scores" / "baselines" / f"{role}-{split}.json"

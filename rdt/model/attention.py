@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 Routing = Literal["per_query", "query0", "shared_heads"]
 Fusion = Literal["concat", "add0.2"]
-_ADDED_SHARE = 0.2  # of O_E in fusion="add0.2"
+ADDED_SHARE = 0.2  # of O_E in fusion="add0.2"
 
 
 def key_counts(n: int, lambda_f: float, lambda_e: float) -> tuple[int, int]:
@@ -216,5 +216,5 @@ class RankingAttention(nn.Module):
         if o_e is None:
             return self.out(o_f)
         o_e = o_e.transpose(1, 2).reshape(B, N, dim)
-        fused = o_f + _ADDED_SHARE * o_e if self.fuse is None else self.fuse(torch.cat([o_f, o_e], -1))
+        fused = o_f + ADDED_SHARE * o_e if self.fuse is None else self.fuse(torch.cat([o_f, o_e], -1))
         return self.out(fused)

@@ -19,7 +19,13 @@ from rdt.errors import UserError
 from rdt.experiment.differences import FILE, DifferencePaths, difference_plan
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import TABLES_FILE, CaptionJob, Cell, Plan
-from rdt.experiment.runs import data_configuration, encoder_configuration, resolved_configuration, settings_digest
+from rdt.experiment.runs import (
+    NetworkId,
+    data_configuration,
+    encoder_configuration,
+    resolved_configuration,
+    settings_digest,
+)
 from rdt.experiment.settings import Experiment, Role, pool_role
 
 CLAIMS_FILE = PUBLISHED.parent / "claims.yaml"
@@ -53,6 +59,7 @@ KINDS = {
     "index": Kind("rdt.features.retrieval", lambda _, at, role: _in(at.index(role), "retrieved.npz", "pool.txt")),
     "train": Kind("rdt.training.network", lambda _, at, run, stage: _in(at.stage(run, stage), *WEIGHTS)),
     "captions": Kind("rdt.captioning.files", lambda _, at, run, stage: _in(_captions(at, run, stage), MANIFEST)),
+    "inspect": Kind("rdt.scoring.inspection", lambda _, at, run, stage: (at.inspection(run, stage),)),
     "score": Kind("rdt.scoring.split", lambda _, at, role, split: (at.baselines(role, split),)),
     "tables": Kind("rdt.tables.write", lambda plan, at: _table_files(plan, at)),
     "claims": Kind("rdt.claims.write", lambda _, at: (at.claims, at.claims.with_suffix(".csv"), at.verdicts)),
@@ -243,6 +250,25 @@ def caption_file(paths: Paths, job: CaptionJob) -> Path:
     return paths.captions(job.run, job.variant, job.role, job.split)
 
 
+# ---- inside of networks
+
+
+def inspected(plan: Plan) -> tuple[NetworkId, ...]:
+    """The networks that claims look into: those of Table II after cross-entropy, of a cascade the first ones."""
+    cells = (cell for cell in plan.cells if cell.table == "II" and cell.stage.startswith("xe"))
+    runs = dict.fromkeys(run for cell in cells for run in cell.runs if plan.runs[run].kind == "captioner")
+    return tuple(NetworkId(run, "xe") for run in runs)
+
+
+def inspection(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
+    """What one network does inside, on the test images of its role."""
+    role = plan.runs[run].role
+    inputs = {**learnt_from(plan.experiment, paths, role), "weights": paths.stage(run, stage)}
+    if plan.experiment.data[role].source == "scenes":
+        inputs["layout"] = paths.scenes(role) / "layout.npz"
+    return _step("inspect", plan, paths, paths.inspection(run, stage), {}, inputs, run=run, stage=stage)
+
+
 # ---- scores and tables
 
 
@@ -287,7 +313,8 @@ def tables(plan: Plan, paths: Paths) -> Step:
 
 def claims(plan: Plan, paths: Paths) -> Step:
     """The verdicts on the paper's claims."""
-    inputs = {**_measured(plan, paths), "claims": named(CLAIMS_FILE), "cost": named(COST_FILE)}
+    inputs = {**_measured(plan, paths), **_inside(plan, paths)}
+    inputs |= {"claims": named(CLAIMS_FILE), "cost": named(COST_FILE)}
     files = KINDS["claims"].declares(plan, paths)
     return _step("claims", plan, paths, paths.claims, {"rows": _cells_digest(plan.cells)}, inputs, files)
 
@@ -297,6 +324,7 @@ def report(plan: Plan, paths: Paths) -> Step:
     shown = dict.fromkeys((run, cell.stage) for cell in plan.cells for run in cell.runs)
     inputs = {
         **_measured(plan, paths),
+        **_inside(plan, paths),
         "tables": paths.tables,
         "verdicts": paths.claims,
         **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown},
@@ -317,6 +345,11 @@ def _measured(plan: Plan, paths: Paths) -> dict[str, Path]:
         "rows": named(TABLES_FILE),
         **{f"published/{name}": named(PUBLISHED / f"table_{name}.csv") for name in plan.experiment.tables},
     }
+
+
+def _inside(plan: Plan, paths: Paths) -> dict[str, Path]:
+    """What networks do inside, which the claims and the report read."""
+    return {f"inspection/{run}": paths.inspection(run, stage) for run, stage in inspected(plan)}
 
 
 def differences(plan: Plan, paths: DifferencePaths) -> Step:
@@ -448,6 +481,8 @@ def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
     for run, stage in plan.trainings:
         yield training(plan, paths, run, stage)
         yield from captions(plan, paths, run, stage)
+    for run, stage in inspected(plan):
+        yield inspection(plan, paths, run, stage)
     for role, split in plan.score_sets:
         yield score(plan, paths, role, split)
     yield tables(plan, paths)

@@ -115,9 +115,8 @@ def _benchmark_number(text: str | None) -> float | None:
 
 def _benchmark(paths: Paths, step: Step) -> Mapping[str, str]:
     """What Snakemake measured of the job behind a step; empty where it did not run it."""
-    if step.name in ("train", "captions"):
-        run, stage = step.target.parts[-2:]
-        name = f"{step.name}/{run}.{stage.partition('@')[0]}"
+    if "run" in step.where:
+        name = f"{step.name}/{step.where['run']}.{step.where['stage']}"
     elif step.name in ("scenes", "vocabulary", "features", "index", "score"):
         name = f"{step.name}_{step.target.stem.partition('-')[0]}"
     else:

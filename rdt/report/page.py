@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from PIL import Image as Picture
 
 from rdt.claims.claim import VERDICTS, Judgement, read_claims
+from rdt.claims.inside import inspections
 from rdt.claims.judge import judge
 from rdt.claims.page import conditions, data_title, our_effect, papers_effect, signed
 from rdt.data.dataset import Image
@@ -98,7 +99,7 @@ class Report:
 
     @cached_property
     def _judgements(self) -> list[Judgement]:
-        return judge(read_claims(), self._measurements)
+        return judge(read_claims(), self._measurements, inspections(self._paths))
 
     @property
     def verdicts(self) -> list[tuple[str, int]]:

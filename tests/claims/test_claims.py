@@ -14,8 +14,17 @@ import yaml
 
 from rdt.claims.advice import what_decides
 from rdt.claims.attention_cost import measured_cost, ranking_attention_cost, self_attention_cost
-from rdt.claims.claim import CellComparison, Cells, CostClaim, GreaterClaim, LayerSizes, OutsideClaim, read_claims
-from rdt.claims.judge import findings, judge, no_effect_p, verdict_at
+from rdt.claims.claim import (
+    CellComparison,
+    Cells,
+    CostClaim,
+    GreaterClaim,
+    Judgement,
+    LayerSizes,
+    OutsideClaim,
+    read_claims,
+)
+from rdt.claims.judge import findings_of, judge, no_effect_p, verdict_at
 from rdt.claims.page import COLUMNS, advice, claims_csv, claims_page, verdict_counts
 from rdt.data.published import read_published
 from rdt.errors import UserError
@@ -122,6 +131,12 @@ def compared(
     return replace(comparison, p_no_effect=no_effect_p(found, comparison.bound))
 
 
+def verdict_on(comparisons: list[CellComparison]) -> str:
+    """Verdict of a claim that is alone on its page."""
+    claim = greater(GRID[0], GRID[1])
+    return verdict_at(Judgement(claim, "undecided", tuple(comparisons), findings=findings_of(comparisons)), 0.05)
+
+
 @pytest.mark.parametrize(
     ("value", "half", "verdict"),
     [
@@ -138,32 +153,32 @@ def compared(
     ],
 )
 def test_the_verdict_goes_by_the_interval_and_the_papers_size(value, half, verdict):
-    assert verdict_at([compared(value, half)], 0.05) == verdict
+    assert verdict_on([compared(value, half)]) == verdict
 
 
 def test_effects_are_shares_of_the_row_compared_with():
     """The paper's 4 on 100 are 2 points on 50 and 8 on 200; of a base of 0 or without a printed number, no share."""
     one = compared(1.0, 0.9)
     assert (one.expected, one.share(1.0)) == (2.0, 2.0)
-    assert verdict_at([compared(1.0, 0.9, base=20.0)], 0.05) == "reproduced"  # 0.8 is expected
+    assert verdict_on([compared(1.0, 0.9, base=20.0)]) == "reproduced"  # 0.8 is expected
     assert compared(1.0, 0.9, base=200.0).expected == 8.0
     for none in (compared(0.1, 0.8, paper=None), compared(0.1, 0.8, base=0.0)):
         assert none.expected is None and none.p_no_effect is None
-        assert verdict_at([none], 0.05) == "undecided"
-    assert verdict_at([compared(1.0, 0.9, paper=None)], 0.05) == "reproduced"
+        assert verdict_on([none]) == "undecided"
+    assert verdict_on([compared(1.0, 0.9, paper=None)]) == "reproduced"
 
 
 def test_all_of_several_need_no_correction_and_one_of_several_does():
     """p of 0.04: twice of it are needed of "all", one of two of them costs a factor of two."""
     clear, just = compared(5.0, 1.0), compared(1.0, 0.96)
     assert 0.03 < just.difference.p < 0.05
-    assert findings([clear, just])["reproduced"] == just.difference.p
+    assert findings_of([clear, just])["reproduced"] == just.difference.p
     against = compared(-1.0, 0.96)
-    found = findings([clear, against])
+    found = findings_of([clear, against])
     assert found["contradicted"] == 2 * against.difference.p and found["reproduced"] == 1.0
     none = compared(0.0, 0.9)
-    assert findings([clear, none])["no such effect"] == 2 * none.p_no_effect
-    assert verdict_at([clear, compared(1.0, 0.9)], 0.05) == "reproduced, smaller"
+    assert findings_of([clear, none])["no such effect"] == 2 * none.p_no_effect
+    assert verdict_on([clear, compared(1.0, 0.9)]) == "reproduced, smaller"
 
 
 def test_a_clear_difference_with_two_seeds_is_reproduced_and_its_reverse_contradicted():

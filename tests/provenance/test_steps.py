@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan, load_tables, plan
 from rdt.experiment.settings import pool_role
 from rdt.provenance.code import code_modules
-from rdt.provenance.steps import KINDS, Chain, claims, tables
+from rdt.provenance.steps import KINDS, Chain, claims, inspected, tables
 
 PATHS = Paths("smoke")
 
@@ -65,6 +66,22 @@ def test_a_second_network_reads_the_first_ones_captions_and_weights(smoke):
     assert PATHS.captions(run, "rl", "primary", "test").parent in captioned.inputs.values()
 
 
+def test_claims_look_into_the_first_networks_of_table_ii_after_cross_entropy(smoke):
+    """Of each cascade of two the first, and not into the teacher; the tables do not wait for it."""
+    rows = {cell.row: cell.runs for cell in smoke.cells if (cell.table, cell.column) == ("II", "xe/C")}
+    base, rdt = rows["SCD-Net◇ (CVPR23) [9]"], rows["RDT◇"]
+    assert inspected(smoke) == ((*base, "xe"), (*rdt, "xe"))
+    documents = {PATHS.inspection(*network) for network in inspected(smoke)}
+    assert documents <= set(claims(smoke, PATHS).inputs.values())
+    assert not documents & set(tables(smoke, PATHS).inputs.values())
+    assert Chain(smoke, PATHS).job("inspect", run=rdt[0], stage="xe")[0].inputs["layout"].name == "layout.npz"
+
+
+def test_without_table_ii_claims_look_into_nothing():
+    other = load_experiment("smoke")
+    assert inspected(plan(replace(other, tables=("V", "VI")), load_tables())) == ()
+
+
 def test_the_novel_role_takes_the_primary_pool():
     assert [pool_role(role) for role in ("primary", "secondary", "novel")] == ["primary", "secondary", "primary"]
 
@@ -74,9 +91,10 @@ def test_the_novel_role_takes_the_primary_pool():
     [
         ("rdt.training.batches", {"train"}),  # it draws the timesteps
         ("rdt.training.loop", {"train", "encoder"}),
-        ("rdt.model.captioner", {"train", "captions", "report"}),
+        ("rdt.model.captioner", {"train", "captions", "inspect", "report"}),
         ("rdt.features.two_tower", {"encoder", "features", "probe", "report"}),
         ("rdt.features.probe", {"probe"}),
+        ("rdt.model.attention_maps", {"inspect"}),
         ("rdt.tables.formats", {"tables", "differences", "report"}),
         ("rdt.claims.page", {"claims", "report"}),
     ],
@@ -91,7 +109,7 @@ def test_no_result_depends_on_a_help_text():
     used = {name: set(code_modules(kind.code)) for name, kind in KINDS.items()}
     assert not [name for name, modules in used.items() if any(one.startswith("rdt.commands") for one in modules)]
     without = [name for name, modules in used.items() if not any(one.startswith("rdt.training") for one in modules)]
-    assert {"features", "index", "probe", "captions", "score", "tables", "claims", "report"} <= set(without)
+    assert {"features", "index", "probe", "captions", "inspect", "score", "tables", "claims", "report"} <= set(without)
 
 
 def test_a_role_without_data_is_not_scored():

@@ -18,6 +18,7 @@ import json, sys
 from rdt import cli
 from rdt.experiment.file import load_experiment
 from rdt.experiment.plan import load_tables, plan
+from rdt.provenance.steps import inspected
 
 FILE = sys.argv[1]
 
@@ -33,6 +34,8 @@ for run, stage in planned.trainings:
     rdt("train", FILE, "--run", run, "--stage", stage)
     if any((job.run, job.stage) == (run, stage) for job in planned.captions):
         rdt("captions", FILE, "--run", run, "--stage", stage)
+for run, stage in inspected(planned):
+    rdt("inspect", FILE, "--run", run, "--stage", stage)
 rdt("score", FILE, "--role", "primary")
 rdt("tables", FILE)
 rdt("claims", FILE)

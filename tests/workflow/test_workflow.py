@@ -75,7 +75,7 @@ def jobs_by_plan(experiment: str) -> dict[str, int]:
 
 def test_the_default_experiment_trains_every_network_of_the_tables_once(repository):
     jobs = planned(repository)
-    assert jobs == jobs_by_plan("scenes") | {"claims": 1, "all": 1}
+    assert jobs == jobs_by_plan("scenes") | {"inspect": 2, "claims": 1, "all": 1}
     # V: four rows in both stages, two of them those of II, III, IV and VII; the same two on the secondary role,
     # first stage only; VI: 12 rows of shorter training, VIII: 9 more; the teacher: two stages.
     assert jobs["train"] == 4 * 2 + 2 + 12 + 9 + 2
@@ -87,7 +87,7 @@ def test_a_target_by_name_and_another_experiment(repository):
 
 def test_the_report_and_the_differences_are_made_on_request(repository):
     smoke = ("--config", "experiment=smoke")
-    assert planned(repository, "report", *smoke) == jobs_by_plan("smoke") | {"claims": 1, "report": 1}
+    assert planned(repository, "report", *smoke) == jobs_by_plan("smoke") | {"inspect": 2, "claims": 1, "report": 1}
     jobs = planned(repository, "differences", *smoke)
     assert jobs["train"] == len(difference_plan(load_experiment("smoke")).trainings)
     assert jobs["differences"] == 1 and not {"tables", "claims", "score", "report"} & set(jobs)
@@ -96,7 +96,7 @@ def test_the_report_and_the_differences_are_made_on_request(repository):
 def test_every_rule_that_runs_says_what_it_does_and_leaves_a_log_and_its_cost():
     rules = re.split(r"^rule ", RULES, flags=re.MULTILINE)[1:]
     targets = [text.split(":")[0] for text in rules if "\n    output:\n" not in text]
-    assert (len(rules), targets) == (20, ["studies"])
+    assert (len(rules), targets) == (21, ["studies"])
     for text in (text for text in rules if text.split(":")[0] not in targets):
         for directive in ("log", "benchmark", "conda", "message", "shell"):
             assert f"\n    {directive}:\n" in text, f"rule {text.split(':')[0]} has no {directive}"

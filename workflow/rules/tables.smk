@@ -57,6 +57,29 @@ rule tables:
         f"RDT_RULE=tables python -m rdt tables {NAMED} > {{log}} 2>&1"
 
 
+rule inspect:
+    input:
+        made_from("inspect"),
+    output:
+        made("inspect", run="{run}", stage="{stage}"),
+    log:
+        f"{ROOT}/logs/inspect/{{run}}.{{stage}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/inspect/{{run}}.{{stage}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: TRAINING.threads
+    resources:
+        gpu=GPU,
+    params:
+        made_with("inspect"),
+    message:
+        "inspect {wildcards.run} {wildcards.stage}"
+    shell:
+        f"RDT_RULE=inspect python -m rdt inspect {NAMED}"
+        " --run {wildcards.run} --stage {wildcards.stage} > {log} 2>&1"
+
+
 rule claims:
     input:
         made_from("claims"),
