@@ -257,14 +257,14 @@ def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
 def _scored(plan: Plan, paths: Paths, role: Role, split: str) -> tuple[dict[str, Path], list[Path]]:
     """What the scores of all networks on one split are made from, and their files."""
     experiment, pool, networks = plan.experiment, pool_role(role), plan.scored(role, split)
-    documents = [paths.scores(run, stage, role, split) for run, stage in networks]
+    documents = [paths.scores(run, variant, role, split) for run, variant in networks]
     vocabularies = dict.fromkeys(plan.runs[run].role for run, _ in networks)
     inputs = {
         **_of(role, annotations(experiment, paths, role)),
         **_of(pool, annotations(experiment, paths, pool)),
         "index": paths.index(role),
         **{f"vocabulary/{trained_on}": paths.vocabulary(trained_on) for trained_on in vocabularies},
-        **{f"{run}/{stage}": _captions(paths, run, stage) for run, stage in networks},
+        **{f"{run}/{variant}": _captions(paths, run, variant) for run, variant in networks},
     }
     return inputs, [file for path in documents for file in (path, path.with_suffix(".parquet"))]
 
