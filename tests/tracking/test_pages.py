@@ -82,6 +82,8 @@ def test_a_network_has_its_tags_all_its_settings_and_its_curves(delivered):
     for name in names:
         history = client.get_metric_history(run.info.run_id, name)
         assert [point.value for point in history] == [float(epoch[name]) for epoch in epochs]
+    rates = client.get_metric_history(run.info.run_id, "images_per_second")  # the file has none
+    assert len(rates) == len(epochs) and min(point.value for point in rates) > 0
     points = client.get_metric_history(run.info.run_id, "step/loss/total")
     assert [point.step for point in points] == [1, 2, 3, 4, 5, 6]  # of the one epoch: 24 images, 4 at a step
     mean = sum(point.value for point in points) / len(points)
