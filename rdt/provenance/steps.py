@@ -205,7 +205,7 @@ def learnt_from(experiment: Experiment, paths: Paths, role: Role) -> dict[str, P
 
 
 def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
-    """The weights of one network.
+    """The weights of one network; its card lies in their folder too.
 
     Earlier stages of its run are inputs by their names, captions of its first network and of its teacher as
     ``first/<split>`` and ``teacher/train``.
@@ -215,7 +215,8 @@ def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
     inputs |= {f"{'first' if job.run == run else 'teacher'}/{job.split}": caption_file(paths, job) for job in read}
     inputs |= {name: paths.stage(before, name) for before, name in earlier}
     settings = resolved_configuration(plan.experiment, plan.runs[run])
-    return _step("train", plan, paths, paths.stage(run, stage), settings, inputs, run=run, stage=stage)
+    files = KINDS["train"].declares(plan, paths, run, stage)
+    return _step("train", plan, paths, paths.stage(run, stage), settings, inputs, files, run=run, stage=stage)
 
 
 def captions(plan: Plan, paths: Paths, run: str, stage: str) -> tuple[Step, ...]:

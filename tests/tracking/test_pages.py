@@ -75,6 +75,7 @@ def test_a_network_has_its_tags_all_its_settings_and_its_curves(delivered):
     assert expected.items() <= run.data.tags.items() and len(run.data.tags["data"]) == 12
     assert len(run.data.params) == leaves(manifest["configuration"])
     assert run.data.params["method.lambda_f"] == "1.0" and run.data.params["training.lr"] == "0.002"
+    assert manifest["files"].keys() == {"model.safetensors", "raw.safetensors", "config.json", "curves.csv"}
     with (folder / "curves.csv").open() as file:
         epochs = list(csv.DictReader(file))
     names = {"loss/total", "loss/reward_sample", "learning_rate", "grad_norm", "val/CIDEr"}
