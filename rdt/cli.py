@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rdt.commands.parser import parser_of
@@ -24,9 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = argv[0] if argv else ""
     log: Path | None = None
     try:
-        args = parser_of(command).parse_args(argv)
-        log = args.log
-        return args.execute(args) or 0
+        with _missing_packages(command):
+            args = parser_of(command).parse_args(argv)
+            log = args.log
+            return args.execute(args) or 0
     except UserError as error:
         _record_traceback(log)
         print(f"rdt: error: {error}", file=sys.stderr)
@@ -40,6 +42,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:
         _record_traceback(log)
         raise
+
+
+@contextmanager
+def _missing_packages(command: str) -> Iterator[None]:
+    """Turn the lack of a Python package that a command imports into a UserError that names it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "rdt"):
+            raise
+        problem = f"needs the Python package {package}, which is not installed"
+        raise UserError(f"rdt {command}", problem, "run `rdt doctor`, which names the command that mends it") from error
 
 
 def _record_traceback(log: Path | None) -> None:

@@ -51,7 +51,7 @@ class Workspace:
     paths: Paths
 
     @classmethod
-    def open(cls, name_or_path: str, data_root: str | None = None) -> Workspace:
+    def open(cls, name_or_path: str | Path, data_root: str | Path | None = None) -> Workspace:
         """Read and check an experiment file; see :func:`rdt.experiment.file.load_experiment`."""
         experiment = load_experiment(name_or_path, data_root)
         return cls(experiment, Paths(experiment.name))

@@ -33,6 +33,17 @@ def test_neither_torch_nor_mlflow_is_imported_before_a_command_needs_it():
     assert out.stdout == "set()\n"
 
 
+@pytest.mark.parametrize("name", ["tables", "claims", "score", "report", "why", "verify"])
+def test_help_waits_for_no_large_library(name):
+    """Those whose work imports torch, pandas or scipy for seconds do so when their arguments are right."""
+    code = (
+        f"import sys; from rdt.commands.parser import parser_of; parser_of({name!r}); "
+        "print({'torch', 'mlflow', 'pandas', 'scipy', 'matplotlib', 'numpy'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert out.stdout == "set()\n"
+
+
 def test_help_lists_every_command():
     result = rdt("--help")
     assert result.returncode == 0
@@ -86,9 +97,12 @@ def test_a_defect_of_ours_is_no_users_mistake(monkeypatch, tmp_path):
     assert "ValueError: ours" in (tmp_path / "log").read_text()
 
 
-def test_a_missing_package_is_named(monkeypatch, tmp_path, capsys):
-    command(monkeypatch, tmp_path, "pass")
-    (tmp_path / "broken_command.py").write_text("import no_such_package.inner\n")
+@pytest.mark.parametrize("late", [False, True])
+def test_a_missing_package_is_named(monkeypatch, tmp_path, capsys, late):
+    """Whether a command imports it at once, or when it works."""
+    command(monkeypatch, tmp_path, "import no_such_package.inner")
+    if not late:
+        (tmp_path / "broken_command.py").write_text("import no_such_package.inner\n")
     assert cli.main(["broken"]) == 2
     assert (
         "needs the Python package no_such_package, which is not installed; run `rdt doctor`" in capsys.readouterr().err

@@ -41,8 +41,8 @@ def write_card(
 ) -> Path:
     """Write the card of a stage's network into ``folder``; returns its path.
 
-    The card beside the weights is part of what the training makes, so that later scores must not change it: the one
-    with test ``scores``, in points by name, belongs in another folder.
+    The card beside the weights says what their training knew; the one with test ``scores``, in points by name, belongs
+    in another folder.
     """
     trained = workspace.paths.stage(run.id, stage)
     config = read_json(trained / "config.json")

@@ -19,8 +19,6 @@ from rdt.data.dataset import open_dataset, open_image
 from rdt.data.tokens import token_row
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
-from rdt.experiment.file import load_experiment
-from rdt.experiment.paths import Paths
 from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Role, pool_role
 from rdt.features.encode import TowerEncoder, load_encoder
@@ -84,15 +82,14 @@ def caption(
     The caption of a photograph depends on its file and the run's seed alone. Raises UserError for a run that is
     not there, for one whose encoder is not at hand, and for a file that is no image.
     """
-    settings = load_experiment(experiment, data_root)
-    workspace = Workspace(settings, Paths(settings.name))
+    workspace = Workspace.open(experiment, data_root)
     network = _network(workspace, run)
     role = workspace.plan.runs[network.run].role
     paths = [Path(path) for path in image_paths]
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None:
         raise UserError(missing, "there is no such file", "correct the path of the photograph")
-    torch.set_num_threads(settings.training.threads)
+    torch.set_num_threads(workspace.experiment.training.threads)
     return caption_photos(workspace, network, encoded(workspace, role, paths, open_encoder(workspace, role)))
 
 

@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> None:
     other = read_other(args.compare, captions, references.captions) if args.compare else None
     systems = [captions, other] if isinstance(other, dict) else [captions]
     if sys.stderr.isatty():
-        print(f"scoring {len(captions):,} captions; METEOR takes some ten seconds to start", file=sys.stderr)
+        waits = "; METEOR starts Java, unless it has scored them before" if "meteor" in choices else ""
+        print(f"scoring {len(captions):,} captions{waits}", file=sys.stderr)
     with Scorer(cache_folder()) as scorer:
         evaluation, *others = evaluate_systems(systems, references.captions, domains, choices, scorer)
     document = {

@@ -1,15 +1,16 @@
-"""The parser of all commands. A command's module is imported when it is called: none waits for another's libraries."""
+"""The parser of all commands. A command's module is imported when it is called: none waits for another's libraries.
+
+What takes seconds to import, and its arguments do without, a command may import in its ``run``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 from pathlib import Path
-from types import ModuleType
 
 from rdt import __version__
 from rdt.commands import COMMANDS
-from rdt.errors import UserError
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -23,18 +24,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
         subparser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         subparser.add_argument("--log", type=Path, metavar="FILE", help="file for the traceback of an error")
         if name == command:
-            implementation = _command_module(module, name)
+            implementation = importlib.import_module(module)
             implementation.add_arguments(subparser)
             subparser.set_defaults(execute=implementation.run)
     return parser
-
-
-def _command_module(module: str, command: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "rdt":
-            raise
-        problem = f"needs the Python package {package}, which is not installed"
-        raise UserError(f"rdt {command}", problem, "run `rdt doctor`, which names the command that mends it") from error

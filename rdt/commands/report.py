@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-import torch
-
 from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.files import atomic_write_text
 from rdt.provenance import steps
-from rdt.report.page import report_page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the page, and print where it is."""
+    import torch
+
+    from rdt.report.page import report_page
+
     workspace = open_workspace(args)
     torch.set_num_threads(workspace.experiment.training.threads)  # as in training, so that captions come out the same
     with workspace.make(steps.report(workspace.plan, workspace.paths)):

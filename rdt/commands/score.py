@@ -7,7 +7,6 @@ import argparse
 from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.experiment.settings import ROLES
 from rdt.provenance import steps
-from rdt.scoring.split import score_split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score every caption file of one role and split that the tables ask about, and its baselines."""
+    from rdt.scoring.split import score_split
+
     workspace = open_workspace(args)
     with workspace.make(steps.score(workspace.plan, workspace.paths, args.role, args.split)):
         score_split(workspace, args.role, args.split)

@@ -7,7 +7,6 @@ import argparse
 from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.experiment.plan import load_tables
 from rdt.provenance import steps
-from rdt.tables.write import write_tables
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the tables, and print where they are and their headline."""
+    from rdt.tables.write import write_tables
+
     workspace = open_workspace(args)
     with workspace.make(steps.tables(workspace.plan, workspace.paths)):
         write_tables(workspace.plan, load_tables(), workspace.paths)

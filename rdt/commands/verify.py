@@ -10,17 +10,11 @@ from tqdm import tqdm
 
 from rdt.commands.arguments import experiment_option, open_workspace
 from rdt.data.published import CHECKSUMS, PUBLISHED, read_checksums
-from rdt.data.vocabulary import Vocabulary
 from rdt.digests import file_digest
 from rdt.experiment.plan import Cell, find_cell
-from rdt.files import read_json
-from rdt.metrics.corpus import Scorer
-from rdt.metrics.names import CHEAP, METRICS
+from rdt.metrics.names import CHEAP
 from rdt.provenance import steps
 from rdt.provenance.links import BrokenLinkError, Walk
-from rdt.scoring.measurements import look_up
-from rdt.scoring.recompute import Recomputer, caption_sets, check_table
-from rdt.scoring.references import targets_of
 from rdt.workspace import Workspace
 
 EPILOG = """\
@@ -41,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Verify, and print what was verified."""
+    from rdt.scoring.recompute import check_table, recompute, why_empty
+
     workspace = open_workspace(args)
     cells = [find_cell(workspace.plan, args.cell)] if args.cell else list(workspace.plan.cells)
     metrics = frozenset({cells[0].metric} if args.cell else CHEAP)
@@ -92,33 +88,6 @@ def _matters(workspace: Workspace, cells: Sequence[Cell]) -> Callable[[Path, str
         return target not in mixed or name in own or name.partition("/")[0] in shared
 
     return wanted
-
-
-def recompute(workspace: Workspace, cells: Sequence[Cell], metrics: frozenset[str]) -> tuple[int, dict[str, str]]:
-    """Compute the scores behind ``cells`` again from the captions, without any kept answer.
-
-    Returns how many numbers that were, and the metrics that were left out with the reason.
-    """
-    found = caption_sets(cells)
-    count = 0
-    with Scorer() as scorer:
-        unknown = scorer.not_run([name for name in METRICS if name in metrics])
-        for role, split in dict.fromkeys((captions.role, captions.split) for captions in found):
-            again = Recomputer(workspace.paths, targets_of(workspace, role, split), scorer)
-            for captions, its_cells in found.items():
-                if (captions.role, captions.split) == (role, split):
-                    words = Vocabulary.load(workspace.paths.vocabulary(workspace.plan.runs[captions.network.run].role))
-                    count += again.check(captions, its_cells, metrics - unknown.keys(), words)
-    asked = {cell.metric for cell in cells}
-    left = {name: "known by digest only; name a cell to compute it" for name in sorted(asked - metrics)}
-    return count, left | unknown
-
-
-def why_empty(workspace: Workspace, cell: Cell) -> dict[str, str]:
-    """Why a cell has no number, by its metric; empty if it has one."""
-    documents = [read_json(workspace.paths.scores(run, cell.stage, cell.role, cell.split)) for run in cell.runs]
-    reasons = [value for document in documents if isinstance(value := look_up(cell, document), str)]
-    return {cell.metric: reasons[0]} if reasons else {}
 
 
 def print_walk(name: str | None, cells: Sequence[Cell], walk: Walk, count: int, left: dict[str, str]) -> str:

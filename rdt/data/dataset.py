@@ -166,12 +166,6 @@ def open_image(path: Path) -> Picture.Image:
         raise UserError(path, f"truncated or not an image ({error})", "replace the file") from error
 
 
-def check_images(dataset: Dataset) -> None:
-    """Decode every image of ``dataset``. Raises ``UserError`` for the first that cannot be read."""
-    for image in dataset.images:
-        open_image(dataset.file(image))
-
-
 def _read_entries(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise UserError(path, "is a folder, expected a JSON file", "correct the path of the annotations")

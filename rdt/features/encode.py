@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,12 @@ from rdt.model.weights import load_weights
 
 def read_images(dataset: Dataset, images: Sequence[Image], size: int) -> Tensor:
     """Pixels (n, size, size, 3) uint8; UserError naming a file that is missing or damaged."""
-    pixels = [np.asarray(open_image(dataset.image_root / image.path).resize((size, size))) for image in images]
-    return torch.from_numpy(np.stack(pixels))
+    return pixels_of((open_image(dataset.file(image)) for image in images), size)
+
+
+def pixels_of(pictures: Iterable[Picture.Image], size: int) -> Tensor:
+    """Pixels (n, size, size, 3) uint8 of RGB images of any size."""
+    return torch.from_numpy(np.stack([np.asarray(picture.resize((size, size))) for picture in pictures]))
 
 
 def caption_ids(captions: Sequence[Sequence[str]], vocabulary: Vocabulary) -> Tensor:
@@ -80,8 +84,7 @@ class TowerEncoder:
 
     def photographs(self, pictures: Sequence[Picture.Image]) -> Encoded:
         """See the protocol."""
-        pixels = np.stack([np.asarray(picture.resize((self.size, self.size))) for picture in pictures])
-        grid, vectors = encode_images(self.model, torch.from_numpy(pixels))
+        grid, vectors = encode_images(self.model, pixels_of(pictures, self.size))
         return Encoded(grid.numpy().astype(np.float16), vectors.numpy())
 
 

@@ -1,6 +1,6 @@
 """METEOR 1.5 (Denkowski and Lavie 2014), English and normalised, as a living Java process.
 
-Its tables take eight seconds to load, so one process serves many systems. It works beside us: a call returns
+Its tables take seconds to load, so one process serves many systems. It works beside us: a call returns
 at once, and its result is waited for where it is needed.
 """
 

@@ -28,7 +28,6 @@ BYSTANDERS = frozenset(
         "rdt.lazy",
         "rdt.metrics",
         "rdt.model",
-        "rdt.training.curves",
         "rdt.workspace",
     )
 )

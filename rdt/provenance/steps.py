@@ -213,7 +213,7 @@ def learnt_from(experiment: Experiment, paths: Paths, role: Role) -> dict[str, P
 
 
 def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
-    """The weights of one network.
+    """The weights of one network; its card lies in their folder too.
 
     Earlier stages of its run are inputs by their names, captions of its first network and of its teacher as
     ``first/<split>`` and ``teacher/train``.
@@ -223,7 +223,8 @@ def training(plan: Plan, paths: Paths, run: str, stage: str) -> Step:
     inputs |= {f"{'first' if job.run == run else 'teacher'}/{job.split}": caption_file(paths, job) for job in read}
     inputs |= {name: paths.stage(before, name) for before, name in earlier}
     settings = resolved_configuration(plan.experiment, plan.runs[run])
-    return _step("train", plan, paths, paths.stage(run, stage), settings, inputs, run=run, stage=stage)
+    files = KINDS["train"].declares(plan, paths, run, stage)
+    return _step("train", plan, paths, paths.stage(run, stage), settings, inputs, files, run=run, stage=stage)
 
 
 def captions(plan: Plan, paths: Paths, run: str, stage: str) -> tuple[Step, ...]:
@@ -284,14 +285,14 @@ def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
 def _scored(plan: Plan, paths: Paths, role: Role, split: str) -> tuple[dict[str, Path], list[Path]]:
     """What the scores of all networks on one split are made from, and their files."""
     experiment, pool, networks = plan.experiment, pool_role(role), plan.scored(role, split)
-    documents = [paths.scores(run, stage, role, split) for run, stage in networks]
+    documents = [paths.scores(run, variant, role, split) for run, variant in networks]
     vocabularies = dict.fromkeys(plan.runs[run].role for run, _ in networks)
     inputs = {
         **_of(role, annotations(experiment, paths, role)),
         **_of(pool, annotations(experiment, paths, pool)),
         "index": paths.index(role),
         **{f"vocabulary/{trained_on}": paths.vocabulary(trained_on) for trained_on in vocabularies},
-        **{f"{run}/{stage}": _captions(paths, run, stage) for run, stage in networks},
+        **{f"{run}/{variant}": _captions(paths, run, variant) for run, variant in networks},
     }
     return inputs, [file for path in documents for file in (path, path.with_suffix(".parquet"))]
 

@@ -50,8 +50,8 @@ class PerImage:
     ) -> None:
         self._plan = plan
         self._frame, self._draws, self._vocabulary = cache(frame), draws, cache(vocabulary)
-        self._resampled, self._jackknifed = cache(self._resample), cache(self._jackknife)
-        self.statistics = cache(self._statistics)
+        self._resampled = cache(self._resample)
+        self.statistics, self.jackknifed = cache(self._statistics), cache(self._jackknife)
         self._order: dict[tuple[str, str], list[str]] = {}
 
     @classmethod
@@ -76,7 +76,7 @@ class PerImage:
     def replicates(self, cell: Cell, network: NetworkId) -> np.ndarray | None:
         """Resampled values of one network for the metric of a cell; None where its files have none."""
         if cell.metric in DRAWN_METRICS:
-            return self._jackknifed(network, cell.role, cell.split, cell.metric)
+            return self.jackknifed(network, cell.role, cell.split, cell.metric)
         return self._resampled(images_of(cell)).get(network, {}).get(cell.metric)
 
     def unit_count(self, cell: Cell, network: NetworkId) -> int | None:
@@ -111,7 +111,7 @@ class PerImage:
         return dict(zip(present, resampling.bootstrap(list(present.values())), strict=True)) if present else {}
 
     def _jackknife(self, network: NetworkId, role: str, split: str, metric: str) -> np.ndarray | None:
-        """Values of a diversity metric without each image in turn, spread as bootstrap replicates would be.
+        """Values of a diversity metric without each unit of images in turn, spread as bootstrap replicates would be.
 
         Dist-n counts what is distinct: a resample, which holds images twice, has less of it by construction.
         """

@@ -23,9 +23,10 @@ from rdt.metrics.names import DRAWN_METRICS, METRICS, TWINS
 from rdt.provenance.links import AGAIN, BrokenLinkError
 from rdt.scoring.files import ScoreDocument, read_columns
 from rdt.scoring.measurements import look_up
-from rdt.scoring.references import Targets, in_order
+from rdt.scoring.references import Targets, in_order, targets_of
 from rdt.scoring.systems import drawn_diversity
 from rdt.scoring.twins import Twins
+from rdt.workspace import Workspace
 
 TOLERANCE = 1e-6  # of a score: another machine may round differently
 PRINTED = 0.5e-4 + TOLERANCE  # the tables' CSV has four decimals
@@ -82,6 +83,33 @@ def _same(printed: str, value: float) -> bool:
         return abs(float(printed) - value) <= PRINTED
     except ValueError:
         return False
+
+
+def recompute(workspace: Workspace, cells: Sequence[Cell], metrics: frozenset[str]) -> tuple[int, dict[str, str]]:
+    """Compute the scores behind ``cells`` again from the captions, without any kept answer.
+
+    Returns how many numbers that were, and the metrics that were left out with the reason.
+    """
+    found = caption_sets(cells)
+    count = 0
+    with Scorer() as scorer:
+        unknown = scorer.not_run([name for name in METRICS if name in metrics])
+        for role, split in dict.fromkeys((captions.role, captions.split) for captions in found):
+            again = Recomputer(workspace.paths, targets_of(workspace, role, split), scorer)
+            for captions, its_cells in found.items():
+                if (captions.role, captions.split) == (role, split):
+                    words = Vocabulary.load(workspace.paths.vocabulary(workspace.plan.runs[captions.network.run].role))
+                    count += again.check(captions, its_cells, metrics - unknown.keys(), words)
+    asked = {cell.metric for cell in cells}
+    left = {name: "known by digest only; name a cell to compute it" for name in sorted(asked - metrics)}
+    return count, left | unknown
+
+
+def why_empty(workspace: Workspace, cell: Cell) -> dict[str, str]:
+    """Why a cell has no number, by its metric; empty if it has one."""
+    documents = [read_json(workspace.paths.scores(run, cell.stage, cell.role, cell.split)) for run in cell.runs]
+    reasons = [value for document in documents if isinstance(value := look_up(cell, document), str)]
+    return {cell.metric: reasons[0]} if reasons else {}
 
 
 class Recomputer:

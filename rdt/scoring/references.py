@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -46,8 +47,12 @@ class Targets:
 
     def units(self, image_ids: Iterable[int]) -> np.ndarray:
         """Which independent unit each of some images belongs to, an id: twins, which differ in one word, are one."""
-        twins = {image.id: image.twin for image in self.images}
-        return np.array([min(image, twins[image] or image) for image in image_ids])
+        return np.array([self._unit_of[image] for image in image_ids])
+
+    @cached_property
+    def _unit_of(self) -> dict[int, int]:
+        """The unit of each image: its own id, or its twin's if that is the smaller."""
+        return {image.id: image.id if image.twin is None else min(image.id, image.twin) for image in self.images}
 
     def texts(self, most: int | None = None) -> list[str]:
         """All references, or the first ones of each image."""

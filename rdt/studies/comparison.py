@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from rdt.captioning.files import load_network, write_captions
-from rdt.data.coco import read_captions
 from rdt.experiment.runs import NetworkId
+from rdt.files import read_json
 from rdt.metrics import resampling, statistics
 from rdt.metrics.corpus import Scorer
-from rdt.metrics.diversity import distinct_n, distinct_without_each
 from rdt.metrics.resampling import Estimate
 from rdt.model.device import open_device
 from rdt.provenance import steps
 from rdt.scoring.files import read_columns
+from rdt.scoring.per_image import PerImage
 from rdt.scoring.references import Targets
 from rdt.scoring.systems import System, score_systems
 from rdt.studies.export import read_best
@@ -76,8 +76,7 @@ def retrain(workspace: StudyWorkspace, setting: Setting, seed: int) -> StudyNetw
 
 def compare_settings(workspace: StudyWorkspace, scorer: Scorer) -> SettingComparison:
     """Score the captions of all networks of the comparison, with ``paths.scores`` of each, and compare them."""
-    images = workspace.inputs.dataset.split(SPLIT)
-    targets = Targets(ROLE, SPLIT, images)
+    targets = Targets(ROLE, SPLIT, workspace.inputs.dataset.split(SPLIT))
     scope = "c5" if targets.references("c5") else "all"
     networks = {
         setting: [compared_network(workspace, setting, seed) for seed in workspace.study.retrain_seeds]
@@ -93,9 +92,9 @@ def compare_settings(workspace: StudyWorkspace, scorer: Scorer) -> SettingCompar
     if DIST in workspace.study.objectives:
         varied = {setting: [_variety(one) for one in several] for setting, several in networks.items()}
         for setting, seeds in varied.items():
-            scores[setting][DIST] = _estimate(seeds, len(images))
+            scores[setting][DIST] = _estimate(seeds)
         pairs = zip(varied["best"], varied["paper"], strict=True)
-        difference[DIST] = _estimate([(a[0] - b[0], a[1] - b[1]) for a, b in pairs], len(images))
+        difference[DIST] = _estimate([(a[0] - b[0], a[1] - b[1]) for a, b in pairs])
     return SettingComparison(settings(workspace), scores, difference, scorer.spice or "")
 
 
@@ -109,13 +108,12 @@ def _statistics(one: StudyNetwork, scope: str) -> statistics.Statistics:
 
 
 def _variety(one: StudyNetwork) -> tuple[float, np.ndarray]:
-    """Dist-3 of a network over its draws, as in Tables V and VII, and its jackknife replicates (n,) over images."""
-    files = [one.paths.captions(one.network.id, STAGE, ROLE, SPLIT, draw) for draw in range(one.jobs[0].draws)]
-    draws = [list(read_captions(file).values()) for file in files]
-    without = np.mean([distinct_without_each(draw, 3) for draw in draws], axis=0)
-    return float(np.mean([distinct_n(draw, 3) for draw in draws])), resampling.jackknife_replicates(without)
+    """Dist-3 of a network as in Tables V and VII, and its jackknife replicates (n,) over units of images."""
+    network = NetworkId(one.network.id, STAGE)
+    document = read_json(one.paths.scores(*network, ROLE, SPLIT))
+    return document["diversity"]["mean"][DIST], PerImage.of(one.plan, one.paths).jackknifed(network, ROLE, SPLIT, DIST)
 
 
-def _estimate(seeds: Sequence[tuple[float, np.ndarray]], images: int) -> Estimate:
+def _estimate(seeds: Sequence[tuple[float, np.ndarray]]) -> Estimate:
     values, replicates = zip(*seeds, strict=True)
-    return resampling.estimate(values, replicates, images)
+    return resampling.estimate(values, replicates, len(replicates[0]))

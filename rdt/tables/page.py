@@ -75,17 +75,21 @@ def summary(
     plan: Plan,
     tables: Sequence[Table],
     score: Score,
+    lines: Sequence[str],
     baselines: Mapping[str, Mapping[str, Any]],
-    probe: Mapping[str, Any] | None = None,
+    probe: Mapping[str, Any] | None,
 ) -> str:
-    """The page ``README.md`` beside the tables; ``baselines`` by role, ``probe`` of the encoder if there is one."""
+    """The page ``README.md`` beside the tables, which begins with the ``lines`` of the headline.
+
+    ``baselines`` by role, ``probe`` of the encoder if there is one.
+    """
     return filled(
         "tables/summary.md.jinja",
         name=plan.experiment.name,
         tables=tables,
         status_counts=_status_counts,
         server=plan.server,
-        headline=headline(plan, tables, score, baselines.get("primary")),
+        headline=lines,
         baselines=baselines,
         twins=twin_rows(plan, score),
         probe=probe,

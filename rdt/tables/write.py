@@ -58,10 +58,9 @@ def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths
     for network in plan.server:
         atomic_write_bytes(paths.tables / "server_RDT.zip", server_zip(paths, network, "RDT"))
     baselines = read_baselines(paths, plan.experiment.data)
-    found = paths.encoder / "probe.json"
-    probe = read_json(found) if found.exists() else None
-    atomic_write_text(paths.reports / "README.md", summary(plan, tables, score, baselines, probe))
+    probe = read_json(paths.probe) if paths.probe.exists() else None
     lines = headline(plan, tables, score, baselines.get("primary"))
+    atomic_write_text(paths.reports / "README.md", summary(plan, tables, score, lines, baselines, probe))
     places = [f"Tables: {paths.tables}", f"Summary: {paths.reports / 'README.md'}"]
     atomic_write_text(paths.headline, "\n".join([*places, *lines]) + "\n")
     return lines

@@ -31,7 +31,7 @@ from rdt.provenance.manifest import recorded_digest
 from rdt.training import parallel
 from rdt.training.curves import curves
 from rdt.training.frequencies import train_frequencies
-from rdt.training.loop import Budget, Log, Outcome, Stop, Task, fit, never
+from rdt.training.loop import Budget, Log, Outcome, Stop, Task, fit, never, silent
 from rdt.training.rl import CaptionerRL, build_reward
 from rdt.training.schedule import cosine, noam
 from rdt.training.selection import Selection
@@ -187,7 +187,7 @@ def train(training: Training, stop: Stop = never) -> Outcome:
     device = open_device(workspace.experiment.training, workspace.experiment.path)
     with parallel.group(device):
         if not parallel.leads():
-            return fitted(training, device, lambda record, step: None, stop)
+            return fitted(training, device, silent, stop)
         with workspace.make(training.step) as job:
             outcome = fitted(training, device, job.metrics, stop)
             write_outcome(training, outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -107,6 +108,13 @@ def test_all_metrics_by_default(folder, capsys):
     printed = capsys.readouterr().out
     assert "METEOR" in printed
     assert (document["spice"] if "S" in found else "S: not run: ") in printed
+
+
+def test_on_a_terminal_java_is_told_of_where_it_may_start(folder, capsys, monkeypatch):
+    for metrics, told in (("cider", ""), ("meteor,cider", "; METEOR starts Java, unless it has scored them before")):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        assert evaluate(metrics=metrics) == 0
+        assert f"scoring 4 captions{told}\n" in capsys.readouterr().err
 
 
 def test_some_captions_only(folder, capsys):

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from rdt import cli
-from rdt.data.dataset import Dataset, check_images, load_karpathy, load_nocaps, load_role, open_image
+from rdt.data.dataset import Dataset, load_karpathy, load_nocaps, load_role, open_image
 from rdt.data.public import PUBLIC
 from rdt.errors import UserError
 from rdt.experiment.file import load_experiment
@@ -494,10 +494,10 @@ def test_a_text_file_among_real_photographs(real_part, tmp_path):
         shutil.copyfile(FLICKR8K / "images" / name, tmp_path / "images" / name)
     (tmp_path / "dataset.json").write_text(json.dumps(document))
     dataset = load_karpathy(tmp_path / "dataset.json", tmp_path / "images", "Flickr8k")
-    check_images(dataset)
+    assert {open_image(dataset.file(image)).mode for image in dataset.images} == {"RGB"}
     (tmp_path / "images" / names[1]).write_text("404: Not Found")
     with pytest.raises(UserError, match=rf"images/{names[1]}: truncated or not an image"):
-        check_images(dataset)
+        [open_image(dataset.file(image)) for image in dataset.images]
 
 
 @real

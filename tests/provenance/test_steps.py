@@ -91,6 +91,8 @@ def test_the_novel_role_takes_the_primary_pool():
     [
         ("rdt.training.batches", {"train"}),  # it draws the timesteps
         ("rdt.training.loop", {"train", "encoder"}),
+        ("rdt.training.curves", {"train", "encoder"}),  # what curves.csv says is part of a training's digest
+        ("rdt.captioning.model_card", set()),  # what a card says is not
         ("rdt.model.captioner", {"train", "captions", "inspect", "report"}),
         ("rdt.features.two_tower", {"encoder", "features", "probe", "report"}),
         ("rdt.features.probe", {"probe"}),
@@ -102,6 +104,14 @@ def test_the_novel_role_takes_the_primary_pool():
 def test_an_edit_of_a_module_concerns_those_whose_results_it_makes(module, commands):
     users = {name for name, kind in KINDS.items() if module in code_modules(kind.code)}
     assert {name for name in users if not name.startswith("study-")} == commands
+
+
+def test_the_card_of_a_network_is_no_part_of_what_its_training_makes(smoke):
+    """It names the rows and seeds of the experiment, so that two trainings of the same bits may have other cards."""
+    chain, (run, stage) = Chain(smoke, PATHS), smoke.trainings[0]
+    step = chain.maker(PATHS.stage(run, stage))
+    assert [path.name for path in step.files] == ["model.safetensors", "raw.safetensors", "config.json", "curves.csv"]
+    assert chain.maker(PATHS.stage(run, stage) / "model_card.md") is None
 
 
 def test_no_result_depends_on_a_help_text():

@@ -184,3 +184,9 @@ def test_most_frequent_caption_takes_the_first_of_equals():
 def test_a_caption_file_of_other_images(tmp_path, captions, message):
     with pytest.raises(UserError, match=message):
         in_order(captions, [image(1, "a"), image(2, "a")], tmp_path / "primary-test.json")
+
+
+def test_twins_are_one_unit_whatever_their_ids():
+    """An id may be 0, and nothing follows from the order of the images."""
+    images = (image(5, *FIVE), image(1, *OTHER, twin=0), image(3, *FIVE), image(0, *FIVE, twin=1))
+    assert list(Targets("primary", "test", images).units([0, 1, 3, 5])) == [0, 0, 3, 5]

@@ -75,6 +75,7 @@ def test_a_network_has_its_tags_all_its_settings_and_its_curves(delivered):
     assert expected.items() <= run.data.tags.items() and len(run.data.tags["data"]) == 12
     assert len(run.data.params) == leaves(manifest["configuration"])
     assert run.data.params["method.lambda_f"] == "1.0" and run.data.params["training.lr"] == "0.002"
+    assert manifest["files"].keys() == {"model.safetensors", "raw.safetensors", "config.json", "curves.csv"}
     with (folder / "curves.csv").open() as file:
         epochs = list(csv.DictReader(file))
     names = {"loss/total", "loss/reward_sample", "learning_rate", "grad_norm", "val/CIDEr"}
@@ -82,6 +83,8 @@ def test_a_network_has_its_tags_all_its_settings_and_its_curves(delivered):
     for name in names:
         history = client.get_metric_history(run.info.run_id, name)
         assert [point.value for point in history] == [float(epoch[name]) for epoch in epochs]
+    rates = client.get_metric_history(run.info.run_id, "images_per_second")  # the file has none
+    assert len(rates) == len(epochs) and min(point.value for point in rates) > 0
     points = client.get_metric_history(run.info.run_id, "step/loss/total")
     assert [point.step for point in points] == [1, 2, 3, 4, 5, 6]  # of the one epoch: 24 images, 4 at a step
     mean = sum(point.value for point in points) / len(points)
