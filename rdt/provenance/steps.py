@@ -1,7 +1,8 @@
 """The chain from the data to the tables: what makes each output, from which settings and files.
 
 The one list of its steps. The rules take from it what they wait for, watch and make, the commands what they write into
-their manifests, and ``rdt why`` what they would write now. Functions of an experiment; of the results nothing is read.
+their manifests, and ``rdt why`` what they would write now. Functions of an experiment; no result is read, and of the
+files that may be there (a user's list of images to skip, the differences that a report shows) only whether they are.
 """
 
 from __future__ import annotations
@@ -376,6 +377,9 @@ class Chain:
         self.plan, self.paths = plan, paths
         self.steps = (*_steps(plan, paths), *others)
         self._makers = {path: step for step in self.steps for path in (step.target, *step.files)}
+        self._jobs: dict[tuple[str, frozenset[tuple[str, str]]], list[Step]] = {}
+        for step in self.steps:
+            self._jobs.setdefault((step.name, frozenset(step.where.items())), []).append(step)
 
     def maker(self, path: Path) -> Step | None:
         """The step that makes ``path``, an output or a part of one; None for what no step makes."""
@@ -403,7 +407,7 @@ class Chain:
 
     def job(self, name: str, **where: str) -> list[Step]:
         """The steps of the job that the command ``name`` does for these wildcards; UserError where there is none."""
-        found = [step for step in self.steps if step.name == name and step.where == where]
+        found = self._jobs.get((name, frozenset(where.items())))
         if not found:
             wanted = KINDS[name].declares(self.plan, self.paths, **where)[0]
             known = {str(step.declared[0]): None for step in self.steps if step.name == name}
