@@ -222,11 +222,11 @@ class Report:
 
     @property
     def differences_known(self) -> bool:
-        return self._paths.differences.is_file()
+        return self._paths.side_table("differences").is_file()
 
     @property
     def differences(self) -> list[DifferenceRow]:
-        return difference_rows(self.experiment, self._paths)
+        return difference_rows(self._stage.plan.side("differences"), self._paths)
 
     @property
     def own_settings(self) -> str:

@@ -23,10 +23,10 @@ DUMP = """
 import json, sys
 from snakemake import cli
 from snakemake.dag import DAG
-from rdt.experiment.differences import with_differences
 from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.sides import with_sides
 from rdt.provenance.code import code_digest
 from rdt.provenance.steps import Chain
 from rdt.studies.file import read_studies
@@ -36,7 +36,7 @@ def posix(paths):
     return [str(path) for path in paths]
 
 def dump(dag):
-    networks, paths = with_differences(plan(load_experiment("smoke"), load_tables())), Paths("smoke")
+    networks, paths = with_sides(plan(load_experiment("smoke"), load_tables())), Paths("smoke")
     (study,) = read_studies(None)
     steps = Chain(networks, paths, study_steps(study, networks, paths)).steps
     jobs = [

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rdt.experiment.differences import difference_plan
 from rdt.experiment.file import load_experiment
 from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.sides import side_plan
 from tests.support.repository import REPOSITORY, copy_repository
 
 RULES = "".join(path.read_text() for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
@@ -89,7 +89,7 @@ def test_the_report_and_the_differences_are_made_on_request(repository):
     smoke = ("--config", "experiment=smoke")
     assert planned(repository, "report", *smoke) == jobs_by_plan("smoke") | {"claims": 1, "report": 1}
     jobs = planned(repository, "differences", *smoke)
-    assert jobs["train"] == len(difference_plan(load_experiment("smoke")).trainings)
+    assert jobs["train"] == len(side_plan("differences", load_experiment("smoke")).plan.trainings)
     assert jobs["differences"] == 1 and not {"tables", "claims", "score", "report"} & set(jobs)
 
 
