@@ -59,7 +59,8 @@ class Workspace:
     @cached_property
     def plan(self) -> Plan:
         """The tables' plan, and beside it the networks of the side plans, which no table asks for."""
-        return with_sides(plan(self.experiment, load_tables()))
+        tables = load_tables()
+        return with_sides(plan(self.experiment, tables), tables)
 
     def run(self, run_id: str) -> Run:
         """A planned run; UserError when the experiment has none of that id."""

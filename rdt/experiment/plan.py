@@ -238,7 +238,7 @@ def _row_runs(
         return stage, (), f"not run: training.{epochs} is 0"
     method = override(experiment.method, row.get("run", {}), f"Table {name}, row '{row['row']}'")
     is_grid = bool(table.get("grid"))
-    xe_epochs = training.grid_xe_epochs if is_grid else training.xe_epochs
+    xe_epochs = row.get("xe_epochs", training.grid_xe_epochs if is_grid else training.xe_epochs)
     seeds = experiment.seeds.of(part["phase"], is_grid)
     runs = [captioner(experiment, method, train_role, seed, xe_epochs) for seed in seeds]
     return stage, tuple(teacher_of(experiment, run) if is_teacher else run for run in runs), ""

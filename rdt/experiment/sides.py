@@ -7,32 +7,35 @@ ask more of a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rdt.experiment import differences
+from rdt.experiment import controls, differences
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import CaptionJob, Plan, SidePlan, plan
 from rdt.experiment.settings import Experiment
 
-# What each lists, and the tables that these entries make of an experiment.
-SIDES: dict[str, tuple[Path, Callable[[Experiment], dict[str, Any]]]] = {
-    "differences": (differences.FILE, differences.difference_tables),
+Tables = Mapping[str, Mapping[str, Any]]  # in the form of tables.yaml
+
+# What each lists, and the tables that these entries make of an experiment, given the paper's.
+SIDES: dict[str, tuple[Path, Callable[[Experiment, Tables], Tables]]] = {
+    "differences": (differences.FILE, lambda experiment, _: differences.difference_tables(experiment)),
+    "controls": (controls.FILE, controls.control_tables),
 }
 
 
-def side_plan(name: str, experiment: Experiment) -> SidePlan:
-    """What the side plan of that name trains and captions."""
+def side_plan(name: str, experiment: Experiment, published: Tables) -> SidePlan:
+    """What the side plan of that name trains and captions; ``published``: the paper's tables."""
     file, tables_of = SIDES[name]
-    tables = tables_of(experiment)
+    tables = tables_of(experiment, published)
     return SidePlan(name, file, tables, plan(replace(experiment, tables=tuple(tables), rows={}), tables))
 
 
-def with_sides(tables: Plan) -> Plan:
+def with_sides(tables: Plan, published: Tables) -> Plan:
     """The plan of the tables with all side plans and their networks: what can be trained and captioned."""
-    sides = tuple(side_plan(name, tables.experiment) for name in SIDES)
+    sides = tuple(side_plan(name, tables.experiment, published) for name in SIDES)
     plans = [tables, *(side.plan for side in sides)]
     captions: dict[tuple[str, str, str, str], CaptionJob] = {}
     for job in (job for one in plans for job in one.captions):

@@ -58,6 +58,7 @@ KINDS = {
     "claims": Kind("rdt.claims.write", lambda _, at: (at.claims, at.claims.with_suffix(".csv"), at.verdicts)),
     "report": Kind("rdt.report.page", lambda _, at: (at.report,)),
     "differences": Kind("rdt.tables.differences", lambda _, at: (at.side_table("differences"),)),
+    "controls": Kind("rdt.tables.controls", lambda _, at: (at.side_table("controls"),)),
     "study-init": Kind("rdt.studies.storage", lambda _, at, study: _in(at.study(study), "study.json")),
     "study-worker": Kind("rdt.studies.trial", lambda _, at, study, worker: (at.study_worker(study, worker),)),
     "study-export": Kind("rdt.studies.export", lambda _, at, study: _in(at.study_report(study), *TRIALS)),

@@ -96,8 +96,12 @@ def denoising_losses(
 
 
 def recoded(codebook: Tensor) -> Tensor:
-    """The codebook (V, b) of the same words in a random numbering, the same for every vocabulary of that size."""
-    numbers = generator(0, "numbering", len(codebook)).permutation(len(codebook))
+    """The codebook (V, b) of words in a random numbering, the same for every vocabulary of that size.
+
+    The first and the last id, the end of a caption and the unknown word, keep their meaning.
+    """
+    numbers = np.arange(len(codebook))
+    numbers[1:-1] = generator(0, "numbering", len(codebook)).permutation(numbers[1:-1])
     return codebook[torch.from_numpy(numbers).to(codebook.device)]
 
 

@@ -32,7 +32,7 @@ SMOKE = load_experiment("smoke")
 
 
 def planned(experiment: Experiment) -> Plan:
-    return side_plan("differences", experiment).plan
+    return side_plan("differences", experiment, {}).plan
 
 
 def presets() -> tuple[dict, dict]:
@@ -73,7 +73,7 @@ def test_each_row_changes_its_own_switches_to_the_released_values_and_nothing_el
 
 def test_the_differences_share_runs_with_the_tables_and_ask_nothing_of_them():
     tables = plan(SMOKE, load_tables())
-    both = with_sides(tables)
+    both = with_sides(tables, load_tables())
     assert both.cells == tables.cells and both.trainings[: len(tables.trainings)] == tables.trainings
     assert set(tables.captions) <= set(both.captions) and both.scored("primary", "test") == tables.scored(
         "primary", "test"
@@ -99,7 +99,7 @@ def test_names_fit_into_a_folder():
 
 def test_the_scores_lie_apart_from_those_of_the_tables():
     paths = Paths("smoke")
-    made = steps.side(side_plan("differences", SMOKE), paths)
+    made = steps.side(side_plan("differences", SMOKE, {}), paths)
     assert all(file.parts[2] == "differences" for file in made.files[:-1])
     assert made.files[-1] == made.target == paths.side_table("differences") == Path("reports/smoke/differences.csv")
     apart = SidePaths.beside(paths, "differences")
@@ -134,7 +134,7 @@ from rdt.experiment.paths import Paths
 
 file = sys.argv[1]
 experiment = load_experiment(file)
-planned, paths = side_plan("differences", experiment).plan, Paths(experiment.name)
+planned, paths = side_plan("differences", experiment, {}).plan, Paths(experiment.name)
 for run, stage in planned.trainings:
     if not (paths.stage(run, stage) / "manifest.json").exists():  # what the tables have trained is there
         for command in ("train", "captions"):

@@ -527,6 +527,7 @@ def test_targets_in_another_numbering_leave_the_other_losses_alone():
     codes = recoded(model.codebook)
     assert sorted(codes.tolist()) == sorted(model.codebook.tolist()) and not torch.equal(codes, model.codebook)
     assert torch.equal(codes, recoded(model.codebook))
+    assert torch.equal(codes[[0, -1]], model.codebook[[0, -1]])  # the end and the unknown word
     word, valid = codes.mean(-1), valid_mask(batch.rows)
     probable = model.logits(hidden).softmax(-1).detach()
     q = torch.stack([(probable[i] @ word)[valid[i]].mean() for i in range(len(hidden))])

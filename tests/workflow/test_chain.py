@@ -36,7 +36,7 @@ def posix(paths):
     return [str(path) for path in paths]
 
 def dump(dag):
-    networks, paths = with_sides(plan(load_experiment("smoke"), load_tables())), Paths("smoke")
+    networks, paths = with_sides(plan(load_experiment("smoke"), load_tables()), load_tables()), Paths("smoke")
     (study,) = read_studies(None)
     steps = Chain(networks, paths, study_steps(study, networks, paths)).steps
     jobs = [

@@ -89,7 +89,7 @@ def test_the_report_and_the_differences_are_made_on_request(repository):
     smoke = ("--config", "experiment=smoke")
     assert planned(repository, "report", *smoke) == jobs_by_plan("smoke") | {"claims": 1, "report": 1}
     jobs = planned(repository, "differences", *smoke)
-    assert jobs["train"] == len(side_plan("differences", load_experiment("smoke")).plan.trainings)
+    assert jobs["train"] == len(side_plan("differences", load_experiment("smoke"), {}).plan.trainings)
     assert jobs["differences"] == 1 and not {"tables", "claims", "score", "report"} & set(jobs)
 
 
