@@ -27,11 +27,12 @@ BASE = "base"  # its row without any of them
 
 @dataclass(frozen=True)
 class Control:
-    """A ``row`` with a name for what it has, the row ``of`` Table V that it controls for, and its own settings."""
+    """A ``row`` and its settings, what it ``has`` besides the idea of the row ``of`` Table V that it controls for."""
 
     control: str
     of: str
     row: str
+    has: str
     run: dict[str, Any] = field(default_factory=dict)
     equal_compute: bool = False
 

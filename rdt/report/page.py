@@ -22,6 +22,7 @@ from rdt.experiment.settings import Experiment
 from rdt.report import captions, claims, cost, runs
 from rdt.report.ablations import TITLES, Sweep, sweeps
 from rdt.report.citation import citations
+from rdt.report.controls import ControlRow, control_rows, epochs_said
 from rdt.report.curves import Panel, panels
 from rdt.report.denoising import Denoising, denoise
 from rdt.report.differences import DifferenceRow, difference_rows, own_settings
@@ -45,6 +46,7 @@ CONTENTS = {
     "claims": "Claims",
     "tables": "Tables",
     "ablations": "Ablations",
+    "controls": "Which part does the work?",
     "captions": "Captions",
     "twins": "Twins",
     "heatmaps": "Heatmaps",
@@ -88,7 +90,8 @@ class Report:
 
     @property
     def contents(self) -> list[tuple[str, str]]:
-        return [(name, title) for name, title in CONTENTS.items() if self.cast or name not in OF_CAST]
+        absent = {*(() if self.cast else OF_CAST), *(() if self.controls_known else ("controls",))}
+        return [(name, title) for name, title in CONTENTS.items() if name not in absent]
 
     @cached_property
     def headline(self) -> list[str]:
@@ -213,7 +216,19 @@ class Report:
         last = min(len(words) + 1, len(chain.certainty[0]))
         return bits_figure([step[:last] for step in chain.certainty], [*words, "(end)"][:last], "denoising")
 
-    # ---- paper and released code
+    # ---- controls, and paper and released code
+
+    @property
+    def controls_known(self) -> bool:
+        return self._paths.side_table("controls").is_file()
+
+    @property
+    def controls(self) -> dict[str, list[ControlRow]]:
+        return control_rows(self._stage.plan.side("controls"), self._paths)
+
+    @property
+    def epochs_said(self) -> str:
+        return epochs_said(self._stage.plan.side("controls"))
 
     @property
     def config(self) -> str:

@@ -27,6 +27,7 @@ from rdt.provenance import steps
 from tests.support import tiny
 from tests.support.finished import FILE, python, rdt
 from tests.support.repository import REPOSITORY
+from tests.support.sides import run_side
 
 SMOKE = load_experiment("smoke")
 
@@ -125,25 +126,6 @@ def test_without_a_second_training_its_difference_says_so():
     assert set(difference_tables(experiment)) == {"xe", "rl"}
 
 
-RUN = """
-import sys
-from rdt import cli
-from rdt.experiment.file import load_experiment
-from rdt.experiment.sides import side_plan
-from rdt.experiment.paths import Paths
-
-file = sys.argv[1]
-experiment = load_experiment(file)
-planned, paths = side_plan("differences", experiment, {}).plan, Paths(experiment.name)
-for run, stage in planned.trainings:
-    if not (paths.stage(run, stage) / "manifest.json").exists():  # what the tables have trained is there
-        for command in ("train", "captions"):
-            sys.argv = ["rdt", command, file]
-            assert cli.main([command, file, "--run", run, "--stage", stage]) == 0
-assert cli.main(["differences", file]) == 0
-"""
-
-
 @pytest.mark.slow
 def test_two_differences_trained_scored_and_shown(finished, tmp_path):
     """The commands of the tables train them; the row of the experiment itself has no difference to itself."""
@@ -153,8 +135,7 @@ def test_two_differences_trained_scored_and_shown(finished, tmp_path):
     kept = [entry for entry in yaml.safe_load((REPOSITORY / "experiments/differences.yaml").read_text())]
     kept = [entry for entry in kept if entry.get("switches") in (["routing"], ["sample_noise"])]
     (folder / "experiments/differences.yaml").write_text(yaml.safe_dump(kept))
-    done = python(folder, "-c", RUN, FILE)
-    assert done.returncode == 0, done.stderr
+    run_side("differences", folder)
     rows = list(csv.DictReader((folder / "reports/tiny/differences.csv").open()))
     cider = {row["row"]: row for row in rows if row["column"] == "C"}
     assert list(cider) == [REFERENCE, "2 keys that attention keeps", "15 noise while sampling", TOGETHER]

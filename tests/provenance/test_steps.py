@@ -77,7 +77,7 @@ def test_the_novel_role_takes_the_primary_pool():
         ("rdt.model.captioner", {"train", "captions", "report"}),
         ("rdt.features.two_tower", {"encoder", "features", "probe", "report"}),
         ("rdt.features.probe", {"probe"}),
-        ("rdt.tables.formats", {"tables", "differences", "report"}),
+        ("rdt.tables.formats", {"tables", "differences", "controls", "report"}),
         ("rdt.claims.page", {"claims", "report"}),
     ],
 )

@@ -53,11 +53,12 @@ def dump(dag):
     json.dump({"jobs": jobs, "steps": made}, open("dump.json", "w"), default=list)
 
 DAG.d3dag = dump
-cli.main(["--cores", "1", "--d3dag", "all", "report", "differences", "studies", "--config", "experiment=smoke"])
+targets = ["all", "report", "differences", "controls", "studies"]
+cli.main(["--cores", "1", "--d3dag", *targets, "--config", "experiment=smoke"])
 """
 NO_STEPS = {"all", "studies", "track_init"}
 REPOSITORY_FILES = {
-    *("experiments/tables.yaml", "experiments/differences.yaml", "reports/claims.yaml"),
+    *("experiments/tables.yaml", "experiments/differences.yaml", "experiments/controls.yaml", "reports/claims.yaml"),
     *(f"rdt/report/{name}" for name in ("page.html", "style.css")),
     *(f"reports/published/table_{name}.csv" for name in ("II", "III", "IV", "V", "VI", "VII", "VIII")),
 }
