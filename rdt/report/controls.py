@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rdt.claims.page import signed
 from rdt.experiment.controls import BASE, Control, read_controls
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import SidePlan, phase_title
@@ -77,14 +76,14 @@ def control_sentence(gain: Gain) -> str:
     """What a gain says: with one seed nothing, with several what its interval over images and seeds decides."""
     if gain.comparison is None:
         return ""
-    of, over, difference = gain.of.cell.row, gain.over.cell.row, gain.comparison.difference
+    over, difference = gain.over.cell.row, gain.comparison.difference
     if difference.seed_scatter is None or difference.image_error is None:
-        return f"One seed decides nothing; in this one, {of} differs from {over} by {signed(difference.value)}."
+        return "One seed decides nothing, whatever the images say."
     if difference.low > 0:
-        return f"Decided: {of} is better than {over}."
+        return f"Better than {over}."
     if difference.high < 0:
-        return f"Decided: {of} is worse than {over}."
-    return f"Undecided: these images and seeds do not tell {of} from {over}."
+        return f"Worse than {over}."
+    return f"Undecided: not told from {over} by these images and seeds."
 
 
 def epochs_said(side: SidePlan) -> str:
