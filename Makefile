@@ -1,5 +1,6 @@
 # make all                     everything, from nothing to reports/scenes/tables
 # make all EXPERIMENT=smoke    another experiment, by name or by path
+# make report | controls       one page of it all | which part of the method does the work, which that page then shows
 # make test | lint | bench     for those who change the code
 # make ui                      the runs in the browser
 # make clip | test-clip        .venv-clip, in which `python -m rdt extract` makes features of CLIP; its tests
@@ -23,12 +24,15 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: all report test lint bench ui clip test-clip
+.PHONY: all report controls test lint bench ui clip test-clip
 all: $(READY)
 	snakemake --cores $(CORES) all --config experiment=$(EXPERIMENT)
 
 report: $(READY)
 	snakemake --cores $(CORES) report --config experiment=$(EXPERIMENT)
+
+controls: $(READY)
+	snakemake --cores $(CORES) controls --config experiment=$(EXPERIMENT)
 
 test: $(READY)
 	python -m pytest -q --numprocesses=auto

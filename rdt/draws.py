@@ -12,7 +12,19 @@ from typing import Literal
 import numpy as np
 
 Purpose = Literal[
-    "order", "image", "coin", "framework", "sample", "encoder", "teacher_row", "replace", "sentence", "weights"
+    "order",
+    "image",
+    "coin",
+    "framework",
+    "sample",
+    "encoder",
+    "teacher_row",
+    "replace",
+    "sentence",
+    "weights",
+    "keys",
+    "numbering",
+    "targets",
 ]
 _PURPOSE: dict[Purpose, int] = {
     "order": 0,
@@ -25,6 +37,9 @@ _PURPOSE: dict[Purpose, int] = {
     "replace": 7,
     "sentence": 8,
     "weights": 9,
+    "keys": 10,
+    "numbering": 11,
+    "targets": 12,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -115,18 +116,22 @@ def ranking_loss(
     margin: bool = True,
     average: Average = "all_pairs",
     confidence: Tensor | None = None,
+    targets: np.ndarray | None = None,
 ) -> Tensor:
     """L_rank, Eq. 24-28, with the mean bit of a caption as its quality, or, given a confidence, the released code's.
 
     bits: (n, L, b) predicted analog bits in [-1, 1], before thresholding; target_bits: (n, L, b), the x_0;
     t: (n,) in [0, 1], the paper's t', so that delta_tim is a fraction of T; valid: bool (n, L), the words
     and the first end token. delta_sen = 2 lets every pair through. See ``pairwise_ranking_loss``; for
-    confidence, (n, L), ``top5_quality``. Returns a scalar.
+    confidence, (n, L), ``top5_quality``. targets: for each caption the number of the one whose q* it is ranked by, in
+    the hinge and in both masks, in place of its own. Returns a scalar.
     """
     if confidence is None:
         q, q_star = sentence_quality(bits, valid), sentence_quality(target_bits, valid)
     else:
         q, q_star = top5_quality(bits, confidence, valid), total_quality(target_bits, valid)
+    if targets is not None:
+        q_star = q_star[torch.as_tensor(targets, device=q_star.device)]
     return pairwise_ranking_loss(q, q_star, t, delta_tim, delta_sen, margin, average)
 
 

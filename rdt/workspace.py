@@ -13,12 +13,12 @@ from pathlib import Path
 from rdt.data.dataset import SPLITS
 from rdt.digests import SHORT, combined_digest
 from rdt.errors import UserError
-from rdt.experiment.differences import with_differences
 from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan, load_tables, plan
 from rdt.experiment.runs import Run
 from rdt.experiment.settings import Experiment, Role
+from rdt.experiment.sides import with_sides
 from rdt.provenance.manifest import recorded_digest, write_manifest
 from rdt.provenance.staleness import check_inputs
 from rdt.provenance.steps import Chain, Step
@@ -58,8 +58,9 @@ class Workspace:
 
     @cached_property
     def plan(self) -> Plan:
-        """The tables' plan, and beside it the networks of the differences, which no table asks for."""
-        return with_differences(plan(self.experiment, load_tables()))
+        """The tables' plan, and beside it the networks of the side plans, which no table asks for."""
+        tables = load_tables()
+        return with_sides(plan(self.experiment, tables), tables)
 
     def run(self, run_id: str) -> Run:
         """A planned run; UserError when the experiment has none of that id."""

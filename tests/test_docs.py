@@ -17,6 +17,7 @@ from snakemake.cli import get_argument_parser
 from rdt.commands import COMMANDS
 from rdt.commands.parser import parser_of
 from rdt.experiment.file import load_experiment
+from rdt.experiment.sides import SIDES
 from tests.support.repository import REPOSITORY
 
 README = REPOSITORY / "README.md"
@@ -80,7 +81,7 @@ def check_make(arguments: list[str]) -> None:
 
 def check_snakemake(arguments: list[str]) -> None:
     args = get_argument_parser().parse_args(arguments)
-    assert set(args.targets) <= set(re.findall(r"^rule (\w+):", RULES, re.M))
+    assert set(args.targets) <= {*re.findall(r"^rule (\w+):", RULES, re.M), *SIDES}
     config = dict(item.split("=") for item in args.config or ())
     assert set(config) <= {"experiment", "data_root", "study"}
     assert named_experiment(config.get("experiment", "scenes"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -188,6 +189,19 @@ def test_delta_sen_of_two_lets_every_pair_through(values: list[float]):
     q_star, q, t = vector(*values), torch.zeros(len(values), dtype=torch.float64), torch.zeros(len(values))
     unmasked = (q_star[:, None] - q_star[None]).abs().mean()
     assert pairwise_ranking_loss(q, q_star, t, 0.12, 2.0).item() == pytest.approx(unmasked.item(), abs=1e-12)
+
+
+def test_captions_ranked_by_the_quality_of_others():
+    """q* of 0, .1 and .3, given to the captions as .1, .3 and 0: hinge and δ_sen then see these."""
+    target = vector(0, 0.1, 0.3).view(3, 1, 1)
+    bits = vector(0, 0, 0.1).view(3, 1, 1)
+    valid, t = torch.ones(3, 1, dtype=torch.bool), torch.zeros(3)
+    # δ_sen = .15 leaves captions 0 and 1, D = 0 of D* = -.1, twice in 9 pairs; then 0 and 2, D = -.1 of D* = .1.
+    own = ranking_loss(bits, target, t, valid, 1.0, 0.15)
+    others = ranking_loss(bits, target, t, valid, 1.0, 0.15, targets=np.array([1, 2, 0]))
+    assert own.item() == pytest.approx(2 * 0.1 / 9) and others.item() == pytest.approx(2 * 0.2 / 9)
+    same = ranking_loss(bits, target, t, valid, 1.0, 0.15, targets=np.arange(3))
+    assert same.item() == own.item()
 
 
 def test_the_gradient_runs_through_the_prediction_alone():

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tables": ("rdt.commands.tables", "put the scores into Tables II-VIII"),
     "claims": ("rdt.commands.claims", "reach a verdict on each claim of the paper"),
     "differences": ("rdt.commands.differences", "say what each difference between paper and released code is worth"),
+    "controls": ("rdt.commands.controls", "say what each proposal gains over what controls for it"),
     "report": ("rdt.commands.report", "show everything that a finished experiment found on one page"),
     "verify": ("rdt.commands.verify", "follow a cell of a table down to the data, and compute its scores again"),
     "why": ("rdt.commands.why", "say which input, parameter or module makes a result stale"),

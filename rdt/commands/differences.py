@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from rdt.commands.arguments import experiment_argument, open_workspace
-from rdt.experiment.differences import DifferencePaths, difference_plan
-from rdt.provenance import steps
+from rdt.commands.arguments import experiment_argument
+from rdt.commands.sides import make_side
 from rdt.tables.differences import write_differences
 
 
@@ -17,8 +16,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score the networks of the differences, write their table, and print where it is."""
-    workspace = open_workspace(args)
-    plan, paths = difference_plan(workspace.experiment), DifferencePaths.beside(workspace.paths)
-    with workspace.make(steps.differences(plan, paths)):
-        write_differences(workspace, plan, paths)
-    print(f"Differences: {paths.differences}")
+    make_side(args, "differences", write_differences)

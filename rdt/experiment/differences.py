@@ -1,7 +1,6 @@
 """The differences between the paper and the released code, each trained by itself: what it is worth.
 
-``experiments/differences.yaml`` lists them. Their networks are runs of the experiment like the tables' own, so
-one that a table has too is trained once; their scores lie apart, since a table may ask more of a network.
+``experiments/differences.yaml`` lists them; they are a side plan, see :mod:`rdt.experiment.sides`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rdt.experiment.file import read_preset
-from rdt.experiment.paths import Paths
-from rdt.experiment.plan import TABLES_FILE, CaptionJob, Plan, plan
+from rdt.experiment.plan import TABLES_FILE
 from rdt.experiment.settings import Experiment, Method
 from rdt.experiment.values import parse
 from rdt.files import read_yaml
@@ -82,38 +80,3 @@ def released_method(experiment: Experiment) -> Method:
         if type(own) is int and usual and own != usual:
             scaled[name] = own * getattr(released, name) // usual
     return replace(released, **scaled)
-
-
-def difference_plan(experiment: Experiment) -> Plan:
-    """What the differences train and caption."""
-    tables = difference_tables(experiment)
-    return plan(replace(experiment, tables=tuple(tables), rows={}), tables)
-
-
-def with_differences(tables: Plan) -> Plan:
-    """The plan of the tables with the networks of the differences: what can be trained and captioned."""
-    other = difference_plan(tables.experiment)
-    captions: dict[tuple[str, str, str, str], CaptionJob] = {}
-    for job in (*tables.captions, *other.captions):
-        key = (job.run, job.variant, job.role, job.split)
-        draws = max(job.draws, captions[key].draws if key in captions else 0)
-        captions[key] = replace(job, draws=draws)
-    return replace(
-        tables,
-        runs={**other.runs, **tables.runs},
-        trainings=tuple(dict.fromkeys([*tables.trainings, *other.trainings])),
-        captions=tuple(captions.values()),
-    )
-
-
-@dataclass(frozen=True)
-class DifferencePaths(Paths):
-    """Paths of an experiment whose scores belong to the differences."""
-
-    @classmethod
-    def beside(cls, paths: Paths) -> DifferencePaths:
-        """The differences' paths of the same experiment as ``paths``."""
-        return cls(paths.experiment, paths.results_root, paths.reports_root)
-
-    def scores(self, run: str, variant: str, role: str, split: str) -> Path:
-        return self.root / "differences" / run / variant / f"{role}-{split}.json"

@@ -119,10 +119,9 @@ class Paths:
         """The page that shows everything, to open in a browser."""
         return self.reports / "report.html"
 
-    @property
-    def differences(self) -> Path:
-        """What each difference between paper and released code is worth, as CSV."""
-        return self.reports / "differences.csv"
+    def side_table(self, side: str) -> Path:
+        """What a side plan measured, such as the worth of each difference to the released code, as CSV."""
+        return self.reports / f"{side}.csv"
 
     @property
     def headline(self) -> Path:

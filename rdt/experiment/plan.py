@@ -84,6 +84,7 @@ class Plan:
     cells: tuple[Cell, ...]
     server: tuple[NetworkId, ...]  # whose captions go to the online server
     one_step: tuple[NetworkId, ...]  # that are also captioned with T = 1
+    sides: tuple[SidePlan, ...] = ()  # beside the tables; cells and score sets above are the tables' alone
 
     def stages(self, run: str | Run) -> tuple[Stage, ...]:
         """The stages of a run that something needs, in the order in which they are trained."""
@@ -120,6 +121,10 @@ class Plan:
         jobs = (job for job in self.captions if (job.role, job.split) == (role, split))
         return asking | {(job.run, job.variant): () for job in jobs if job.variant != job.stage}
 
+    def side(self, name: str) -> SidePlan:
+        """The side plan of that name."""
+        return next(side for side in self.sides if side.name == name)
+
     def inputs(self, run: str | Run, stage: Stage) -> tuple[tuple[NetworkId, ...], tuple[CaptionJob, ...]]:
         """What the training of ``stage`` reads: the earlier networks and the caption jobs."""
         return _training_needs(self.experiment, run if isinstance(run, Run) else self.runs[run], stage)
@@ -127,6 +132,16 @@ class Plan:
     def caption_inputs(self, job: CaptionJob) -> tuple[CaptionJob, ...]:
         """Captions of the first network that a second one starts from, on the same images."""
         return _caption_needs(self.experiment, self.runs[job.run], job)
+
+
+@dataclass(frozen=True)
+class SidePlan:
+    """Tables beside the paper's, which ``file`` lists, with a plan of their own; see :mod:`rdt.experiment.sides`."""
+
+    name: str
+    file: Path
+    tables: Mapping[str, Mapping[str, Any]]
+    plan: Plan
 
 
 def load_tables(path: Path = TABLES_FILE) -> dict[str, dict[str, Any]]:
@@ -223,7 +238,7 @@ def _row_runs(
         return stage, (), f"not run: training.{epochs} is 0"
     method = override(experiment.method, row.get("run", {}), f"Table {name}, row '{row['row']}'")
     is_grid = bool(table.get("grid"))
-    xe_epochs = training.grid_xe_epochs if is_grid else training.xe_epochs
+    xe_epochs = row.get("xe_epochs", training.grid_xe_epochs if is_grid else training.xe_epochs)
     seeds = experiment.seeds.of(part["phase"], is_grid)
     runs = [captioner(experiment, method, train_role, seed, xe_epochs) for seed in seeds]
     return stage, tuple(teacher_of(experiment, run) if is_teacher else run for run in runs), ""

@@ -90,11 +90,15 @@ def data_configuration(experiment: Experiment, role: Role) -> dict[str, Any]:
     return _deciding_values(experiment.data[role])
 
 
+def stated(group: Any) -> dict[str, Any]:
+    """The settings of a group that differ from their default, if they have one."""
+    return {item.name: value for item in fields(group) if (value := getattr(group, item.name)) != item.default}
+
+
 def _deciding_values(group: Any, kind: Kind = "captioner") -> dict[str, Any]:
-    """The settings of a group that decide the weights of a ``kind`` and differ from their default, if they have one."""
-    defaults = {item.name: item.default for item in fields(group)}
-    values = {name: getattr(group, name) for name in deciding(type(group), kind)}
-    return {name: value for name, value in values.items() if value != defaults[name]}
+    """The stated settings of a group that decide the weights of a ``kind``."""
+    values = stated(group)
+    return {name: values[name] for name in deciding(type(group), kind) if name in values}
 
 
 def encoder_configuration(encoder: EncoderSettings) -> dict[str, Any]:

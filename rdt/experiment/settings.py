@@ -129,6 +129,9 @@ class Method:
     images_per_step: Count
     captions_per_image: Count
     select_on: Literal["val", "test"]
+    # Controls, experiments/controls.yaml: neither the paper's nor the released code's
+    keys: CaptionerOnly[Literal["ranked", "random"]] = "ranked"  # which keys the ranking visual encoder keeps
+    rank_target: CaptionerOnly[Literal["own", "renumbered", "shuffled"]] = "own"  # whose q* L_rank orders by
 
 
 @dataclass(frozen=True)

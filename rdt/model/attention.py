@@ -15,8 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rdt.draws import torch_seed
+
 Routing = Literal["per_query", "query0", "shared_heads"]
 Fusion = Literal["concat", "add0.2"]
+KeyChoice = Literal["ranked", "random"]
 ADDED_SHARE = 0.2  # of O_E in fusion="add0.2"
 
 
@@ -94,6 +97,7 @@ def _key_sets(
         raise ValueError(f"routing is 'per_query', 'query0' or 'shared_heads', got {routing!r}")
     end: int | Tensor = scores.shape[-1]
     if valid is not None:  # padding holds the last ranks: the inverse set ends at each row's last valid key
+        scores = torch.where(valid[:, None, None, :], scores, -math.inf)
         end = valid.sum(-1).view(-1, 1, 1, 1)
         keep, reuse_from = (torch.as_tensor(c, device=scores.device).view(-1, 1, 1, 1) for c in (keep, reuse_from))
         reuse_from = reuse_from.minimum(end - 1)
@@ -118,21 +122,22 @@ def ranked_attention(
     *,
     routing: Routing = "per_query",
     drop_last: bool = False,
+    order: Tensor | None = None,
     key_padding_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     training: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Forward- and inverse-ranking attention, Eq. 16-22: O_F and O_E, both of q's shape (B, H, N, d).
 
-    keep: K_F, O_F attends to the keys of ranks 0..K_F-1. reuse_from: L_E, O_E to those of ranks
-    L_E..N-1; O_E is None if L_E >= N. Keys are ranked per query and head by q k^T / sqrt(d), the
-    earlier key first among equals, so that each set holds exactly its number of keys.
+    keep: K_F, O_F attends to the keys of ranks 0..K_F-1. reuse_from: L_E, O_E to those of ranks L_E..N-1; O_E is
+    None if L_E >= N. Keys are ranked per query and head by their scores, q k^T / sqrt(d), the earlier key first among
+    equals, so that each set holds exactly its number of keys.
 
-    routing: ``per_query`` is the paper's; ``query0`` uses the ranking of the first query of each head for
-    all queries; ``shared_heads`` ranks by the scores' mean over heads. drop_last: O_E omits the very last
-    rank (unless it is the only one). key_padding_mask: bool (B, N), True for padding, which is never
-    attended to; keep and reuse_from may then be integers (B,), counted on each row's valid keys, and are
-    cut to them. Every row needs a valid key. dropout_p applies to both attention matrices if training.
+    routing: ``per_query`` is the paper's; ``query0`` uses the ranking of the first query of each head for all queries;
+    ``shared_heads`` ranks by the scores' mean over heads. drop_last: O_E omits the very last rank (unless it is the
+    only one). order: numbers that rank the keys in place of the scores, to whose shape they broadcast.
+    key_padding_mask: bool (B, N), True for padding, which is never attended to; keep and reuse_from may then be (B,),
+    counted on each row's valid keys, of which it needs one. dropout_p applies to both attention matrices if training.
     """
     n = k.shape[-2]
     if isinstance(keep, int) and not 1 <= keep <= n:
@@ -146,7 +151,7 @@ def ranked_attention(
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if valid is not None:
         scores = scores.masked_fill(~valid[:, None, None, :], -math.inf)
-    forward, inverse = _key_sets(scores, keep, reuse_from, routing, drop_last, valid)
+    forward, inverse = _key_sets(scores if order is None else order, keep, reuse_from, routing, drop_last, valid)
     return _attend(scores, forward, v, p), None if inverse_absent else _attend(scores, inverse, v, p)
 
 
@@ -158,6 +163,11 @@ class RankingAttention(nn.Module):
     O_F + 0.2 O_E. W^O of Eq. 10 follows. With lambda_e = 0 there is no inverse branch and nothing to
     fuse; with lambda_f = 1 besides, this is plain multi-head self-attention. See ``ranked_attention``
     for routing, drop_last_key and dropout.
+
+    keys: ``random`` keeps as many keys as ``ranked`` does, each query and head by a random order of its own: whether
+    ranking matters, or that keys are left out. In training the order is drawn anew for each image at each step, so
+    that no key is any query's for good; else it is one order for all images, the same in each network, so that a
+    caption is reproducible. layer: the place in the stack, which keys these draws.
 
     Raises ValueError if a share is out of range, num_heads does not divide dim, or a name is unknown.
     """
@@ -172,6 +182,8 @@ class RankingAttention(nn.Module):
         fusion: Fusion = "concat",
         dropout: float = 0.1,
         drop_last_key: bool = False,
+        keys: KeyChoice = "ranked",
+        layer: int = 0,
     ) -> None:
         super().__init__()
         key_counts(1, lambda_f, lambda_e)  # checks the ranges
@@ -182,7 +194,10 @@ class RankingAttention(nn.Module):
         if fusion not in ("concat", "add0.2"):
             raise ValueError(f"fusion is 'concat' or 'add0.2', got {fusion!r}")
         self.num_heads, self.lambda_f, self.lambda_e = num_heads, lambda_f, lambda_e
+        if keys not in ("ranked", "random"):
+            raise ValueError(f"keys is 'ranked' or 'random', got {keys!r}")
         self.routing, self.dropout, self.drop_last_key = routing, dropout, drop_last_key
+        self.keys, self.layer = keys, layer
         self.qkv = nn.Linear(dim, 3 * dim)  # W^q, W^k, W^v of Eq. 15, all heads at once
         self.fuse = nn.Linear(2 * dim, dim) if fusion == "concat" and lambda_e > 0 else None
         self.out = nn.Linear(dim, dim)  # W^O
@@ -197,6 +212,19 @@ class RankingAttention(nn.Module):
         keep, reuse_from = table[lengths].unbind(-1)
         return counts[0] if self.lambda_f == 1 else keep, counts[1] if self.lambda_e == 0 else reuse_from
 
+    def _order(self, x: Tensor) -> Tensor | None:
+        """Random numbers that rank the keys, (B or 1, H, N, N); None where scores rank them.
+
+        In training they are keyed by the framework's seed, which the loop sets at each step, and take nothing from its
+        stream: all other draws are those of ``ranked``. On any device they are drawn on the CPU.
+        """
+        if self.keys == "ranked":
+            return None
+        images, seed = (len(x), torch.initial_seed()) if self.training else (1, 0)
+        rng = torch.Generator().manual_seed(torch_seed(seed, "keys", self.layer, int(self.training)))
+        drawn = torch.empty(images, self.num_heads, x.shape[1], x.shape[1])
+        return drawn.uniform_(generator=rng).to(x.device)
+
     def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
         """x: (B, N, dim); key_padding_mask: bool (B, N), True for padding. Returns (B, N, dim)."""
         B, N, dim = x.shape
@@ -208,6 +236,7 @@ class RankingAttention(nn.Module):
             *self._counts(N, key_padding_mask),
             routing=self.routing,
             drop_last=self.drop_last_key,
+            order=self._order(x),
             key_padding_mask=key_padding_mask,
             dropout_p=self.dropout,
             training=self.training,

@@ -160,10 +160,13 @@ class Captioner(nn.Module):
         """(..., dim) -> (..., V), in the precision of the codebook also where the layers run in a lower one."""
         return self.head(hidden).to(self.codebook.dtype)
 
-    def expected_bits(self, logits: Tensor) -> Tensor:
-        """The network's x_0: bits of the vocabulary averaged over softmax(logits), (..., V) -> (..., b)."""
+    def expected_bits(self, logits: Tensor, codes: Tensor | None = None) -> Tensor:
+        """The network's x_0: bits of the vocabulary averaged over softmax(logits), (..., V) -> (..., b).
+
+        ``codes`` (V, b): the words' bits where those of another numbering are asked for.
+        """
         with torch.autocast(logits.device.type, enabled=False):  # the words' small shares would be rounded away
-            return logits.softmax(dim=-1) @ self.codebook
+            return logits.softmax(dim=-1) @ (self.codebook if codes is None else codes)
 
     def predict(self, x_t: Tensor, log_snr: Tensor, previous: Tensor, context: Context) -> Tensor:
         """f(x_t, gamma, G) of Eq. 2: (n, L, b) -> expected bits (n, L, b)."""

@@ -14,7 +14,7 @@ from torch import nn
 from rdt.data.vocabulary import Vocabulary
 from rdt.draws import torch_seed
 from rdt.errors import UserError
-from rdt.experiment.runs import Run
+from rdt.experiment.runs import Run, stated
 from rdt.experiment.settings import Experiment
 from rdt.files import atomic_write_json, read_json
 from rdt.model.captioner import Captioner
@@ -67,7 +67,7 @@ def configuration(
         "kind": run.kind,
         "stage": stage,
         "model": asdict(experiment.model),
-        "method": asdict(run.method),
+        "method": stated(run.method),
         "vocabulary": vocabulary.digest,
         "vocab_size": vocabulary.size,
         "grid_dim": grid_dim,

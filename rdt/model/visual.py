@@ -29,8 +29,8 @@ class VisualEncoder(nn.Module):
         self.norm = nn.LayerNorm(sizes.dim)
         self.dropout = nn.Dropout(sizes.visual_dropout)
         self.blocks = nn.ModuleList(
-            VisualBlock(self._attention(sizes, method), sizes.dim, sizes.ffn, sizes.dropout)
-            for _ in range(sizes.visual_layers)
+            VisualBlock(self._attention(sizes, method, layer), sizes.dim, sizes.ffn, sizes.dropout)
+            for layer in range(sizes.visual_layers)
         )
         self.reset_parameters()
 
@@ -39,7 +39,7 @@ class VisualEncoder(nn.Module):
             nn.init.trunc_normal_(self.position, std=POSITION_STD)
 
     @staticmethod
-    def _attention(sizes: ModelSettings, method: Method) -> RankingAttention:
+    def _attention(sizes: ModelSettings, method: Method, layer: int) -> RankingAttention:
         return RankingAttention(
             sizes.dim,
             sizes.heads,
@@ -49,6 +49,8 @@ class VisualEncoder(nn.Module):
             fusion=method.fusion,
             dropout=sizes.dropout,
             drop_last_key=method.drop_last_key,
+            keys=method.keys,
+            layer=layer,
         )
 
     def embed(self, grid: Tensor, global_: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The chain from the data to the tables: what makes each output, from which settings and files.
 
 The one list of its steps. The rules take from it what they wait for, watch and make, the commands what they write into
-their manifests, and ``rdt why`` what they would write now. Functions of an experiment; of the results nothing is read.
+their manifests, and ``rdt why`` what they would write now. Functions of an experiment; no result is read, and of the
+files that may be there (a user's list of images to skip, the side plans that a report shows) only whether they are.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from rdt.data.dataset import skip_list
 from rdt.data.published import PUBLISHED
 from rdt.digests import MANIFEST, ROOT
 from rdt.errors import UserError
-from rdt.experiment.differences import FILE, DifferencePaths, difference_plan
 from rdt.experiment.paths import Paths
-from rdt.experiment.plan import TABLES_FILE, CaptionJob, Cell, Plan
+from rdt.experiment.plan import TABLES_FILE, CaptionJob, Cell, Plan, SidePlan
 from rdt.experiment.runs import (
     NetworkId,
     data_configuration,
@@ -27,6 +27,7 @@ from rdt.experiment.runs import (
     settings_digest,
 )
 from rdt.experiment.settings import Experiment, Role, pool_role
+from rdt.experiment.sides import SidePaths
 
 CLAIMS_FILE = PUBLISHED.parent / "claims.yaml"
 COST_FILE = PUBLISHED.parent / "attention_cost.json"
@@ -64,7 +65,8 @@ KINDS = {
     "tables": Kind("rdt.tables.write", lambda plan, at: _table_files(plan, at)),
     "claims": Kind("rdt.claims.write", lambda _, at: (at.claims, at.claims.with_suffix(".csv"), at.verdicts)),
     "report": Kind("rdt.report.page", lambda _, at: (at.report,)),
-    "differences": Kind("rdt.tables.differences", lambda _, at: (at.differences,)),
+    "differences": Kind("rdt.tables.differences", lambda _, at: (at.side_table("differences"),)),
+    "controls": Kind("rdt.tables.controls", lambda _, at: (at.side_table("controls"),)),
     "study-init": Kind("rdt.studies.storage", lambda _, at, study: _in(at.study(study), "study.json")),
     "study-worker": Kind("rdt.studies.trial", lambda _, at, study, worker: (at.study_worker(study, worker),)),
     "study-export": Kind("rdt.studies.export", lambda _, at, study: _in(at.study_report(study), *TRIALS)),
@@ -321,7 +323,7 @@ def claims(plan: Plan, paths: Paths) -> Step:
 
 
 def report(plan: Plan, paths: Paths) -> Step:
-    """The page that shows all of it, and the differences where those were asked for before."""
+    """The page that shows all of it, and of the side plans those that were asked for before."""
     shown = dict.fromkeys((run, cell.stage) for cell in plan.cells for run in cell.runs)
     inputs = {
         **_measured(plan, paths),
@@ -330,7 +332,7 @@ def report(plan: Plan, paths: Paths) -> Step:
         "verdicts": paths.claims,
         **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown},
         **{name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")},
-        **({"differences": paths.differences} if paths.differences.exists() else {}),
+        **{side.name: table for side in plan.sides if (table := paths.side_table(side.name)).exists()},
     }
     return _step("report", plan, paths, paths.report, {}, inputs)
 
@@ -353,12 +355,13 @@ def _inside(plan: Plan, paths: Paths) -> dict[str, Path]:
     return {f"inspection/{run}": paths.inspection(run, stage) for run, stage in inspected(plan)}
 
 
-def differences(plan: Plan, paths: DifferencePaths) -> Step:
-    """The scores of all differences, of their own plan and paths, and the table of what they are worth."""
-    inputs, documents = _scored(plan, paths, "primary", "test")
-    inputs["differences"] = named(FILE)
-    settings = {"rows": _cells_digest(plan.cells)}
-    return _step("differences", plan, paths, paths.differences, settings, inputs, (*documents, paths.differences))
+def side(of: SidePlan, paths: Paths) -> Step:
+    """The scores of a side plan, and the table of what they are worth."""
+    table, apart = paths.side_table(of.name), SidePaths.beside(paths, of.name)
+    inputs, documents = _scored(of.plan, apart, "primary", "test")
+    inputs[of.name] = named(of.file)
+    settings = {"rows": _cells_digest(of.plan.cells)}
+    return _step(of.name, of.plan, apart, table, settings, inputs, (*documents, table))
 
 
 # ---- studies
@@ -411,6 +414,9 @@ class Chain:
         self.plan, self.paths = plan, paths
         self.steps = (*_steps(plan, paths), *others)
         self._makers = {path: step for step in self.steps for path in (step.target, *step.files)}
+        self._jobs: dict[tuple[str, frozenset[tuple[str, str]]], list[Step]] = {}
+        for step in self.steps:
+            self._jobs.setdefault((step.name, frozenset(step.where.items())), []).append(step)
 
     def maker(self, path: Path) -> Step | None:
         """The step that makes ``path``, an output or a part of one; None for what no step makes."""
@@ -438,7 +444,7 @@ class Chain:
 
     def job(self, name: str, **where: str) -> list[Step]:
         """The steps of the job that the command ``name`` does for these wildcards; UserError where there is none."""
-        found = [step for step in self.steps if step.name == name and step.where == where]
+        found = self._jobs.get((name, frozenset(where.items())))
         if not found:
             wanted = KINDS[name].declares(self.plan, self.paths, **where)[0]
             known = {str(step.declared[0]): None for step in self.steps if step.name == name}
@@ -489,4 +495,5 @@ def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
     yield tables(plan, paths)
     yield claims(plan, paths)
     yield report(plan, paths)
-    yield differences(difference_plan(experiment), DifferencePaths.beside(paths))
+    for one in plan.sides:
+        yield side(one, paths)

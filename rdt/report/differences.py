@@ -8,17 +8,15 @@ from pathlib import Path
 from rdt.experiment.differences import (
     REFERENCE,
     TOGETHER,
-    DifferencePaths,
-    difference_plan,
     read_differences,
     released_method,
 )
 from rdt.experiment.file import read_preset
 from rdt.experiment.paths import Paths
-from rdt.experiment.plan import phase_title
+from rdt.experiment.plan import SidePlan, phase_title
 from rdt.experiment.settings import Experiment
 from rdt.report.claims import Glyph, glyph
-from rdt.tables.differences import measured
+from rdt.tables.differences import measured_differences
 from rdt.tables.table import Value
 
 METRIC = "C"
@@ -37,12 +35,11 @@ class DifferenceRow:
     reason: str
 
 
-def difference_rows(experiment: Experiment, paths: Paths) -> list[DifferenceRow]:
+def difference_rows(side: SidePlan, paths: Paths) -> list[DifferenceRow]:
     """All differences in the order of their file, with the rows that they are compared with before them."""
     found: dict[tuple[str, str], Value] = {}
-    if paths.differences.is_file():
-        apart = DifferencePaths.beside(paths)
-        for table in measured(difference_plan(experiment), apart):
+    if paths.side_table(side.name).is_file():
+        for table in measured_differences(side, paths):
             found |= {(table.name, value.cell.row): value for value in table.values if value.cell.metric == METRIC}
     rows = [
         _difference_row(one.title, found.get((one.phase, one.row)), one.none, one.number, one.paper, one.released)

@@ -9,14 +9,14 @@ from pathlib import Path
 from rdt.data.dataset import SPLITS
 from rdt.data.public import public_set
 from rdt.errors import UserError
+from rdt.experiment.network_work import RoleSizes, feature_dims
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan
 from rdt.experiment.settings import Experiment, Role
 from rdt.files import read_json
-from rdt.report.multiply_adds import RATE, CostLine, RoleSizes, cost
+from rdt.report.multiply_adds import RATE, CostLine, cost
 
 WORDS = 10_000  # about COCO's, until a vocabulary is made
-CLIP_DIMS = (2048, 512)  # of a grid cell of RN101, and of the global vector
 
 
 def cost_estimate(plan: Plan, paths: Paths) -> str:
@@ -33,7 +33,7 @@ def sizes_of(experiment: Experiment, paths: Paths) -> dict[Role, RoleSizes]:
     """The sizes of each role whose images can be counted, as exact as what is there allows."""
     counted = {role: _image_counts(experiment, role) for role in experiment.data}
     return {
-        role: RoleSizes(images, _word_count(paths, role), *_dims(experiment, role))
+        role: RoleSizes(images, _word_count(paths, role), *feature_dims(experiment, role))
         for role, images in counted.items()
         if images is not None
     }
@@ -77,9 +77,3 @@ def _image_counts(experiment: Experiment, role: Role) -> dict[str, int] | None:
 def _word_count(paths: Paths, role: Role) -> int:
     path = paths.vocabulary(role)
     return len(read_json(path)["words"]) if path.is_file() else WORDS
-
-
-def _dims(experiment: Experiment, role: Role) -> tuple[int, int]:
-    if experiment.data[role].features or experiment.encoder is None:
-        return CLIP_DIMS
-    return experiment.encoder.width, experiment.encoder.width

@@ -24,6 +24,7 @@ from rdt.report import captions, claims, cost, runs
 from rdt.report.ablations import TITLES, Sweep, sweeps
 from rdt.report.citation import citations
 from rdt.report.claims import css_class
+from rdt.report.controls import ControlRow, control_rows, epochs_said
 from rdt.report.curves import Panel, panels
 from rdt.report.denoising import Denoising, denoise
 from rdt.report.differences import DifferenceRow, difference_rows, own_settings
@@ -47,6 +48,7 @@ CONTENTS = {
     "claims": "Claims",
     "tables": "Tables",
     "ablations": "Ablations",
+    "controls": "Which part does the work?",
     "captions": "Captions",
     "twins": "Twins",
     "heatmaps": "Heatmaps",
@@ -90,7 +92,8 @@ class Report:
 
     @property
     def contents(self) -> list[tuple[str, str]]:
-        return [(name, title) for name, title in CONTENTS.items() if self.cast or name not in OF_CAST]
+        absent = {*(() if self.cast else OF_CAST), *(() if self.controls_known else ("controls",))}
+        return [(name, title) for name, title in CONTENTS.items() if name not in absent]
 
     @cached_property
     def headline(self) -> list[str]:
@@ -215,7 +218,19 @@ class Report:
         last = min(len(words) + 1, len(chain.certainty[0]))
         return bits_figure([step[:last] for step in chain.certainty], [*words, "(end)"][:last], "denoising")
 
-    # ---- paper and released code
+    # ---- controls, and paper and released code
+
+    @property
+    def controls_known(self) -> bool:
+        return self._paths.side_table("controls").is_file()
+
+    @property
+    def controls(self) -> dict[str, list[ControlRow]]:
+        return control_rows(self._stage.plan.side("controls"), self._paths)
+
+    @property
+    def epochs_said(self) -> str:
+        return epochs_said(self._stage.plan.side("controls"))
 
     @property
     def config(self) -> str:
@@ -224,11 +239,11 @@ class Report:
 
     @property
     def differences_known(self) -> bool:
-        return self._paths.differences.is_file()
+        return self._paths.side_table("differences").is_file()
 
     @property
     def differences(self) -> list[DifferenceRow]:
-        return difference_rows(self.experiment, self._paths)
+        return difference_rows(self._stage.plan.side("differences"), self._paths)
 
     @property
     def own_settings(self) -> str:

@@ -245,10 +245,11 @@ def kin(method: Method) -> Method:
     """What rows have in common whose networks have the same parameters and the same draws at a seed.
 
     They may differ in numbers that only weigh keys or pairs: lambda_f, lambda_e (0 or not: above 0 there is a fusion
-    layer), lambda_rank and the thresholds.
+    layer), lambda_rank and the thresholds; and in the controls, whose own draws leave the others as they are.
     """
-    fused = float(method.lambda_e > 0)
-    return replace(method, lambda_f=1.0, lambda_e=fused, lambda_rank=0.0, delta_tim=0.0, delta_sen=0.0)
+    alike = {"lambda_f": 1.0, "lambda_e": float(method.lambda_e > 0), "lambda_rank": 0.0}
+    controls = {"keys": "ranked", "rank_target": "own"}
+    return replace(method, **alike, **controls, delta_tim=0.0, delta_sen=0.0)
 
 
 def difference(

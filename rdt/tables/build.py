@@ -69,22 +69,23 @@ def fill(cell: Cell, paper: str, measurements: Measurements) -> Value:
 
 def compare_rows(values: Sequence[Value], reference: str, measurements: Measurements) -> tuple[Value, ...]:
     """Values of a table with their comparisons against the row ``reference``; p is corrected for their number."""
-    references = {value.cell.column: value.cell for value in values if value.cell.row == reference and value.run}
-    pairs = {
-        at: (value.cell, references[value.cell.column])
-        for at, value in enumerate(values)
-        if value.run and value.cell.row != reference and value.cell.column in references
-    }
-    pairs = {at: pair for at, pair in pairs.items() if measurements.common_seeds(*pair)}
-    p_values = dict(zip(pairs, measurements.permutation_p(list(pairs.values())), strict=True))
+    references = {value.cell.column: value for value in values if value.cell.row == reference}
+    others = [value for value in values if value.cell.row != reference and value.cell.column in references]
+    pairs = [(value, references[value.cell.column]) for value in others]
+    compared = dict(zip((value.cell for value in others), compare_pairs(pairs, measurements), strict=True))
+    return tuple(replace(value, comparison=compared.get(value.cell)) for value in values)
+
+
+def compare_pairs(pairs: Sequence[tuple[Value, Value]], measurements: Measurements) -> list[RowComparison | None]:
+    """Each first value minus the second; p is corrected for their number. None where they have no seed in common."""
+    cells = [(first.cell, second.cell) for first, second in pairs]
+    found = [at for at, pair in enumerate(pairs) if all(value.run for value in pair)]
+    found = [at for at in found if measurements.common_seeds(*cells[at])]
+    p_values = dict(zip(found, measurements.permutation_p([cells[at] for at in found]), strict=True))
     tested = [at for at, p in p_values.items() if p is not None]
     corrected = dict(zip(tested, holm([p_values[at] for at in tested]), strict=True))
-    return tuple(
-        value
-        if at not in pairs
-        else replace(
-            value,
-            comparison=RowComparison(reference, measurements.difference(*pairs[at]), p_values[at], corrected.get(at)),
-        )
-        for at, value in enumerate(values)
-    )
+    compared: list[RowComparison | None] = [None] * len(pairs)
+    for at, (first, second) in ((at, cells[at]) for at in found):
+        difference = measurements.difference(first, second)
+        compared[at] = RowComparison(second.row, difference, p_values[at], corrected.get(at))
+    return compared

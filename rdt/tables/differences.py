@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
-from rdt.experiment.differences import DifferencePaths, difference_tables
-from rdt.experiment.plan import Plan
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import SidePlan
 from rdt.files import atomic_write_text
-from rdt.metrics.corpus import Scorer
-from rdt.scoring.measurements import Measurements
-from rdt.scoring.references import targets_of
-from rdt.scoring.systems import score_plan
-from rdt.tables.build import compare_rows, fill
+from rdt.tables.build import compare_rows
 from rdt.tables.formats import to_tests_csv
+from rdt.tables.sides import score_side, side_measurements, side_values
 from rdt.tables.table import Table
 from rdt.workspace import Workspace
 
 
-def measured(plan: Plan, paths: DifferencePaths) -> list[Table]:
+def measured_differences(side: SidePlan, paths: Paths) -> list[Table]:
     """The differences as tables, one for each training, from the scores that are there."""
-    measurements, definitions = Measurements.of(plan, paths), difference_tables(plan.experiment)
-    tables = []
-    for name, cells in groupby(plan.cells, key=lambda cell: cell.table):
-        definition = definitions[name]
-        values = compare_rows([fill(cell, "", measurements) for cell in cells], definition["reference"], measurements)
+    measurements, tables = side_measurements(side, paths), []
+    for name, values in side_values(side, measurements).items():
+        definition = side.tables[name]
+        compared = compare_rows(values, definition["reference"], measurements)
         columns = tuple(definition["parts"][0]["metrics"])
-        tables.append(Table(name, definition["title"], (), (("", columns),), values))
+        tables.append(Table(name, definition["title"], (), (("", columns),), compared))
     return tables
 
 
-def write_differences(workspace: Workspace, plan: Plan, paths: DifferencePaths) -> None:
+def write_differences(workspace: Workspace, side: SidePlan) -> None:
     """Score the networks of the differences and write their table."""
-    with Scorer(paths.cache) as scorer:
-        score_plan(plan, paths, targets_of(workspace, "primary", "test"), scorer)
-    first, *others = (to_tests_csv(table).splitlines(keepends=True) for table in measured(plan, paths))
-    atomic_write_text(paths.differences, "".join([*first, *(line for lines in others for line in lines[1:])]))
+    score_side(workspace, side)
+    first, *others = (
+        to_tests_csv(table).splitlines(keepends=True) for table in measured_differences(side, workspace.paths)
+    )
+    text = "".join([*first, *(line for lines in others for line in lines[1:])])
+    atomic_write_text(workspace.paths.side_table(side.name), text)

@@ -8,7 +8,7 @@ import re
 from itertools import accumulate, pairwise
 
 from rdt.tables.blocks import blocks, metric_of, why_empty_cells
-from rdt.tables.table import Table
+from rdt.tables.table import RowComparison, Table, Value
 from rdt.templates import filled
 
 COLUMNS = ("table", "row", "column", "paper", "ours", "ci_low", "ci_high", "n_seeds", "status", "run")
@@ -40,19 +40,28 @@ def to_tests_csv(table: Table) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(TEST_COLUMNS)
     for value in table.values:
-        estimate, comparison = value.estimate, value.comparison
-        if estimate is None:
+        if value.estimate is None:
             continue
         against = ("",) * 7
-        if comparison is not None:
-            difference = comparison.difference
-            ends = map(_cell_number, (difference.value, difference.low, difference.high))
-            p_values = ("" if p is None else f"{p:.2g}" for p in (comparison.p, comparison.p_holm))
-            against = (comparison.reference, *ends, difference.covers, *p_values)
+        if value.comparison is not None:
+            against = (value.comparison.reference, *compared_numbers(value.comparison))
         where = (value.cell.table, value.cell.row, value.cell.column)
-        own = (_cell_number(estimate.value), _cell_number(estimate.sd), estimate.seeds, estimate.images)
-        writer.writerow((*where, *own, *against))
+        writer.writerow((*where, *measured_numbers(value), *against))
     return out.getvalue()
+
+
+def measured_numbers(value: Value) -> tuple[str | int, ...]:
+    """Level, scatter over seeds, seeds and images of a measured cell, as they stand in a CSV."""
+    estimate = value.estimate
+    return _cell_number(estimate.value), _cell_number(estimate.sd), estimate.seeds, estimate.images
+
+
+def compared_numbers(comparison: RowComparison) -> tuple[str, ...]:
+    """Difference, interval, what that covers, p and corrected p, as they stand in a CSV."""
+    difference = comparison.difference
+    ends = map(_cell_number, (difference.value, difference.low, difference.high))
+    p_values = ("" if p is None else f"{p:.2g}" for p in (comparison.p, comparison.p_holm))
+    return (*ends, difference.covers, *p_values)
 
 
 def _cell_number(value: float | None) -> str:

@@ -218,6 +218,8 @@ class _SharedDraws(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is torch.ops.aten.bernoulli_.float:  # dropout
             return args[0].copy_(self._own(args[0], lambda whole: func(whole, *args[1:], **kwargs)))
+        if func is torch.ops.aten.uniform_.default:  # the order of keys=random
+            return args[0].copy_(self._own(args[0], lambda whole: func(whole, *args[1:], **kwargs)))
         if func is torch.ops.aten.multinomial.default and args[1] == 1:  # as torch takes one sample
             exponential = self._own(args[0], lambda whole: whole.exponential_(generator=kwargs["generator"]))
             return (args[0] / exponential).argmax(-1, keepdim=True)

@@ -48,7 +48,14 @@ class CaptionerXE:
         coin = generator(self.seed, "coin", epoch, step).random() < method.self_condition
         x_0 = encode_bits(batch.rows, model.num_bits)
         hidden = denoise_once(model, batch, x_0, context, coin)
-        return denoising_losses(model, hidden, batch, x_0, method, ranked=cascade is None or method.rank_in_cascade)
+        ranked = cascade is None or method.rank_in_cascade
+        return denoising_losses(model, hidden, batch, x_0, method, ranked, self._targets(len(x_0), epoch, step))
+
+    def _targets(self, captions: int, epoch: int, step: int) -> np.ndarray | None:
+        """Whose q* each caption of the whole batch is ranked by; None where it is each one's own."""
+        if self.method.rank_target != "shuffled":
+            return None
+        return generator(self.seed, "targets", epoch, step).permutation(parallel.images().times(captions).total)
 
 
 def denoise_once(model: Captioner, batch: Batch, x_0: Tensor, context: Context, self_condition: bool) -> Tensor:
@@ -63,7 +70,13 @@ def denoise_once(model: Captioner, batch: Batch, x_0: Tensor, context: Context, 
 
 
 def denoising_losses(
-    model: Captioner, hidden: Tensor, batch: Batch, x_0: Tensor, method: Method, ranked: bool
+    model: Captioner,
+    hidden: Tensor,
+    batch: Batch,
+    x_0: Tensor,
+    method: Method,
+    ranked: bool,
+    targets: np.ndarray | None = None,
 ) -> dict[str, Tensor]:
     """Losses from the decoder's output ``hidden`` (n, L, dim); logits are made at supervised positions only."""
     valid = valid_mask(batch.rows)
@@ -75,12 +88,36 @@ def denoising_losses(
     losses = {"xe": xe, "bit": bit}
     rank: Tensor | int = 0
     if ranked and method.lambda_rank > 0:
-        rank = losses["rank"] = rank_loss(bits, logits.detach(), supervised, x_0, batch, method)
+        if method.rank_target == "renumbered":  # another codebook: a word's probability has other bits
+            codes = recoded(model.codebook)
+            bits, x_0 = model.expected_bits(logits, codes), codes[batch.rows]
+        rank = losses["rank"] = rank_loss(bits, logits.detach(), supervised, x_0, batch, method, targets)
     return {"total": method.lambda_xe * xe + method.lambda_bit * bit + method.lambda_rank * rank, **losses}
 
 
-def rank_loss(bits: Tensor, logits: Tensor, supervised: Tensor, x_0: Tensor, batch: Batch, method: Method) -> Tensor:
-    """L_rank of Eq. 26 from ``bits`` (m, b) and ``logits`` (m, V) of the m ``supervised`` positions (n, L)."""
+def recoded(codebook: Tensor) -> Tensor:
+    """The codebook (V, b) of words in a random numbering, the same for every vocabulary of that size.
+
+    The first and the last id, the end of a caption and the unknown word, keep their meaning.
+    """
+    numbers = np.arange(len(codebook))
+    numbers[1:-1] = generator(0, "numbering", len(codebook)).permutation(numbers[1:-1])
+    return codebook[torch.from_numpy(numbers).to(codebook.device)]
+
+
+def rank_loss(
+    bits: Tensor,
+    logits: Tensor,
+    supervised: Tensor,
+    x_0: Tensor,
+    batch: Batch,
+    method: Method,
+    targets: np.ndarray | None = None,
+) -> Tensor:
+    """L_rank of Eq. 26 from ``bits`` (m, b) and ``logits`` (m, V) of the m ``supervised`` positions (n, L).
+
+    ``targets``: see :func:`rdt.losses.ranking_loss`, of the captions of all processes.
+    """
     every_bit = torch.zeros_like(x_0)
     every_bit[supervised] = bits
     confidence = None
@@ -98,6 +135,7 @@ def rank_loss(bits: Tensor, logits: Tensor, supervised: Tensor, x_0: Tensor, bat
         margin=method.margin,
         average=method.average,
         confidence=confidence,
+        targets=targets,
     )
 
 

@@ -15,20 +15,25 @@ from rdt.errors import UserError
 from rdt.experiment.differences import (
     REFERENCE,
     TOGETHER,
-    DifferencePaths,
-    difference_plan,
     difference_tables,
     read_differences,
-    with_differences,
 )
 from rdt.experiment.file import experiment_names, load_experiment, read_preset
-from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.paths import Paths
+from rdt.experiment.plan import Plan, load_tables, plan
+from rdt.experiment.settings import Experiment
+from rdt.experiment.sides import SidePaths, side_plan, with_sides
 from rdt.provenance import steps
 from tests.support import tiny
 from tests.support.finished import FILE, python, rdt
 from tests.support.repository import REPOSITORY
+from tests.support.sides import run_side
 
 SMOKE = load_experiment("smoke")
+
+
+def planned(experiment: Experiment) -> Plan:
+    return side_plan("differences", experiment, {}).plan
 
 
 def presets() -> tuple[dict, dict]:
@@ -54,8 +59,8 @@ def test_all_19_numbers_are_there_and_each_is_run_or_says_why_not():
 
 def test_each_row_changes_its_own_switches_to_the_released_values_and_nothing_else():
     paper, released = presets()
-    planned = difference_plan(SMOKE)
-    own = {cell.row: asdict(planned.runs[cell.runs[0]].method) for cell in planned.cells}
+    made = planned(SMOKE)
+    own = {cell.row: asdict(made.runs[cell.runs[0]].method) for cell in made.cells}
     for one in read_differences():
         if one.switches:
             changed = {name for name, value in own[one.row].items() if value != own[REFERENCE][name]}
@@ -69,35 +74,38 @@ def test_each_row_changes_its_own_switches_to_the_released_values_and_nothing_el
 
 def test_the_differences_share_runs_with_the_tables_and_ask_nothing_of_them():
     tables = plan(SMOKE, load_tables())
-    both = with_differences(tables)
+    both = with_sides(tables, load_tables())
     assert both.cells == tables.cells and both.trainings[: len(tables.trainings)] == tables.trainings
     assert set(tables.captions) <= set(both.captions) and both.scored("primary", "test") == tables.scored(
         "primary", "test"
     )
-    reference = {cell.runs[0] for cell in difference_plan(SMOKE).cells if cell.row == REFERENCE}
+    reference = {cell.runs[0] for cell in planned(SMOKE).cells if cell.row == REFERENCE}
     best = {cell.runs[0] for cell in tables.cells if cell.row == "λ_F=0.75, λ_E=0.55"}
     assert reference == best
 
 
 def test_networks_train_as_long_as_those_of_the_grids():
     experiment = replace(SMOKE, training=replace(SMOKE.training, xe_epochs=5, grid_xe_epochs=2))
-    runs = difference_plan(experiment).runs.values()
+    runs = planned(experiment).runs.values()
     assert {run.xe_epochs for run in runs if run.kind == "captioner"} == {2}
 
 
 def test_names_fit_into_a_folder():
     """All switches together would be 255 characters and more."""
-    longest = max(map(len, difference_plan(load_experiment("scenes")).runs), default=0)
+    longest = max(map(len, planned(load_experiment("scenes")).runs), default=0)
     assert longest < 200
-    together = next(cell.runs[0] for cell in difference_plan(SMOKE).cells if cell.row == TOGETHER)
+    together = next(cell.runs[0] for cell in planned(SMOKE).cells if cell.row == TOGETHER)
     assert re.fullmatch(r"\d+settings-s0-[0-9a-f]{8}", together)
 
 
 def test_the_scores_lie_apart_from_those_of_the_tables():
-    planned, paths = difference_plan(SMOKE), DifferencePaths("smoke")
-    made = steps.differences(planned, paths)
-    assert all(file.parts[2] == "differences" for file in made.files[:-1]) and made.files[-1] == paths.differences
-    assert paths.captions("run", "xe", "primary", "test").parts[2] == "captions"
+    paths = Paths("smoke")
+    made = steps.side(side_plan("differences", SMOKE, {}), paths)
+    assert all(file.parts[2] == "differences" for file in made.files[:-1])
+    assert made.files[-1] == made.target == paths.side_table("differences") == Path("reports/smoke/differences.csv")
+    apart = SidePaths.beside(paths, "differences")
+    assert apart.scores("run", "xe", "primary", "test") == Path("results/smoke/differences/run/xe/primary-test.json")
+    assert apart.captions("run", "xe", "primary", "test").parts[2] == "captions"
 
 
 def test_the_file_is_no_experiment():
@@ -113,28 +121,9 @@ def test_a_wrong_entry_is_named(tmp_path):
 
 def test_without_a_second_training_its_difference_says_so():
     experiment = replace(SMOKE, training=replace(SMOKE.training, rl_epochs=0))
-    cells = [cell for cell in difference_plan(experiment).cells if cell.table == "rl"]
+    cells = [cell for cell in planned(experiment).cells if cell.table == "rl"]
     assert {cell.reason for cell in cells} == {"not run: training.rl_epochs is 0"}
     assert set(difference_tables(experiment)) == {"xe", "rl"}
-
-
-RUN = """
-import sys
-from rdt import cli
-from rdt.experiment.file import load_experiment
-from rdt.experiment.differences import difference_plan
-from rdt.experiment.paths import Paths
-
-file = sys.argv[1]
-experiment = load_experiment(file)
-planned, paths = difference_plan(experiment), Paths(experiment.name)
-for run, stage in planned.trainings:
-    if not (paths.stage(run, stage) / "manifest.json").exists():  # what the tables have trained is there
-        for command in ("train", "captions"):
-            sys.argv = ["rdt", command, file]
-            assert cli.main([command, file, "--run", run, "--stage", stage]) == 0
-assert cli.main(["differences", file]) == 0
-"""
 
 
 @pytest.mark.slow
@@ -146,8 +135,7 @@ def test_two_differences_trained_scored_and_shown(finished, tmp_path):
     kept = [entry for entry in yaml.safe_load((REPOSITORY / "experiments/differences.yaml").read_text())]
     kept = [entry for entry in kept if entry.get("switches") in (["routing"], ["sample_noise"])]
     (folder / "experiments/differences.yaml").write_text(yaml.safe_dump(kept))
-    done = python(folder, "-c", RUN, FILE)
-    assert done.returncode == 0, done.stderr
+    run_side("differences", folder)
     rows = list(csv.DictReader((folder / "reports/tiny/differences.csv").open()))
     cider = {row["row"]: row for row in rows if row["column"] == "C"}
     assert list(cider) == [REFERENCE, "2 keys that attention keeps", "15 noise while sampling", TOGETHER]

@@ -280,6 +280,70 @@ def test_parameters_of_the_papers_size():
     assert count(RankingAttention(512, 8)) == plain + 1024 * 512 + 512
 
 
+# Random keys
+
+
+def test_an_order_chooses_the_keys_and_scores_weigh_them():
+    """Scores ln 1, ln 3, ln 1, ln 2 of four keys, ordered 1, 2, 3, 0: two keys are kept, the other two reused."""
+    scores = torch.tensor([1.0, 3, 1, 2]).log().expand(1, 1, 4, 4)
+    order = torch.tensor([0.1, 0.9, 0.5, 0.3]).expand(1, 1, 4, 4)
+    forward, inverse = attention_matrices(scores, 2, 2, order=order)
+    assert torch.allclose(forward, torch.tensor([0, 3 / 4, 1 / 4, 0]).expand(4, 4))
+    assert torch.allclose(inverse, torch.tensor([1 / 3, 0, 0, 2 / 3]).expand(4, 4))
+    ranked, _ = attention_matrices(scores, 2, 2)
+    assert torch.allclose(ranked, torch.tensor([0, 3 / 5, 0, 2 / 5]).expand(4, 4))
+
+
+def test_an_order_never_chooses_padding():
+    q, k, v = qkv((2, 1, 4, 8))
+    mask = torch.tensor([[False, False, True, True], [False, True, False, False]])
+    order = torch.tensor([0.1, 0.2, 0.8, 0.9]).expand(1, 1, 4, 4)
+    o_f, _ = ranked_attention(q, k, v, torch.tensor([1, 1]), 4, order=order, key_padding_mask=mask)
+    assert torch.equal(o_f[0, 0], v[0, 0, 1].expand(4, 8)) and torch.equal(o_f[1, 0], v[1, 0, 3].expand(4, 8))
+
+
+def random_keys(**options) -> RankingAttention:
+    torch.manual_seed(0)
+    return RankingAttention(**{"dim": 8, "num_heads": 2, "dropout": 0.0, "keys": "random", **options})
+
+
+def test_random_keys_are_drawn_anew_at_each_seed_of_training():
+    attention = random_keys()
+    x = torch.randn(1, 6, 8).expand(2, 6, 8)  # the same image twice
+
+    def step(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return attention(x)
+
+    assert torch.equal(step(1), step(1)) and not torch.equal(step(1), step(2))
+    assert not torch.equal(*step(1))  # each image has its own
+    order = attention._order(x)
+    assert order.shape == (2, 2, 6, 6) and len(order.unique()) == order.numel()  # each query and head, too
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    step(1)
+    assert torch.equal(torch.rand(3), expected)  # nothing is taken from the framework's stream
+
+
+def test_random_keys_are_fixed_where_nothing_is_trained():
+    attention, other = random_keys().eval(), random_keys(layer=1).eval()
+    x = torch.randn(1, 6, 8)
+    torch.manual_seed(1)
+    first = attention(x)
+    torch.manual_seed(2)
+    assert torch.equal(attention(x), first) and torch.allclose(attention(x.expand(3, 6, 8))[2], first[0], atol=1e-6)
+    assert not torch.equal(other(x), first)  # the next layer has an order of its own
+
+
+def test_random_keys_have_the_weights_and_counts_of_ranked_ones():
+    attention, ranked = random_keys(lambda_f=1, lambda_e=1), random_keys(lambda_f=1, lambda_e=1, keys="ranked")
+    assert all(torch.equal(own, ranked.state_dict()[name]) for name, own in attention.state_dict().items())
+    x = torch.randn(2, 6, 8)
+    assert torch.equal(attention(x), ranked(x))  # all keys, however they are ordered
+    weights = attention_matrices(torch.zeros(1, 1, 50, 50), 37, 22, order=torch.rand(1, 1, 50, 50))
+    assert [int(counts) for branch in weights for counts in (branch > 0).sum(-1).unique()] == [37, 28]
+
+
 def test_dropout_acts_on_both_branches_in_training_only():
     torch.manual_seed(0)
     scores = torch.randn(4, 4, 20, 20)
@@ -307,7 +371,7 @@ def test_finite_in_low_precision_and_at_large_scores(dtype: torch.dtype):
     assert all(p.grad.isfinite().all() for p in attention.parameters())
 
 
-@pytest.mark.parametrize("wrong", [{"num_heads": 3}, {"routing": "top"}, {"fusion": "sum"}])
+@pytest.mark.parametrize("wrong", [{"num_heads": 3}, {"routing": "top"}, {"fusion": "sum"}, {"keys": "all"}])
 def test_wrong_options_are_refused(wrong: dict):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RankingAttention(**{"dim": 8, "num_heads": 2, **wrong})

@@ -397,6 +397,14 @@ def test_the_configuration_must_agree(tmp_path):
             check_configuration(tmp_path, other)
 
 
+def test_a_configuration_names_a_setting_with_a_default_only_where_it_differs():
+    """So weights of before there was such a setting still agree."""
+    experiment, run = identity()
+    other = identity(keys="random")[1]
+    usual, random = (configuration(experiment, one, "xe", VOCABULARY, D, E)["method"] for one in (run, other))
+    assert random == usual | {"keys": "random"} and "keys" not in usual and "rank_target" not in usual
+
+
 def test_a_missing_configuration_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"config\.json: the file does not exist"):
         check_configuration(tmp_path, {"stage": "xe"})

@@ -97,7 +97,7 @@ def test_the_novel_role_takes_the_primary_pool():
         ("rdt.features.two_tower", {"encoder", "features", "probe", "report"}),
         ("rdt.features.probe", {"probe"}),
         ("rdt.model.attention_maps", {"inspect"}),
-        ("rdt.tables.formats", {"tables", "differences", "report"}),
+        ("rdt.tables.formats", {"tables", "differences", "controls", "report"}),
         ("rdt.claims.page", {"claims", "report"}),
     ],
 )

@@ -11,12 +11,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from rdt.experiment.file import load_experiment
+from rdt.experiment.network_work import NetworkWork, RoleSizes
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
 from rdt.model import Captioner, Teacher
 from rdt.model.captioner import TIME_FREQUENCIES, Context
 from rdt.report.estimate import cost_estimate, estimate_table
-from rdt.report.multiply_adds import RATE, CostLine, NetworkWork, RoleSizes, cost
+from rdt.report.multiply_adds import RATE, CostLine, cost
 from tests.support import tiny
 
 COCO = load_experiment("coco")

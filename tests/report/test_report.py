@@ -317,6 +317,7 @@ def test_the_page_says_what_the_results_say(page):
     assert ", ".join(f"{count} {verdict}" for count, verdict in counts) in (results / "verdicts.txt").read_text()
     assert "Tables VI and VIII are not among the tables" in text
     assert "snakemake differences --config experiment=tiny" in text
+    assert "Which part does the work?" not in text  # no controls were run
     assert "layer normalisation" in text  # what the heatmaps cannot show
 
 

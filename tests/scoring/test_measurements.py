@@ -13,7 +13,7 @@ from rdt.experiment.runs import NetworkId
 from rdt.experiment.settings import Seeds
 from rdt.metrics.names import TWINS, TWINS_COLUMN
 from rdt.metrics.statistics import to_columns
-from rdt.scoring.measurements import Measurements, difference, look_up
+from rdt.scoring.measurements import Measurements, difference, kin, look_up
 from rdt.scoring.per_image import PerImage, images_of
 from tests.experiment.test_plan import experiment
 
@@ -123,6 +123,14 @@ def test_the_scatter_of_seeds_is_pooled_over_the_rows_of_a_kin():
         assert (lone.freedom, lone.seed_scatter) == (1, pytest.approx(np.std(values, ddof=1)))
     other_stage = known.difference(cell_of(made, "II", "RDT◇", "rl/C"), cell_of(made, "II", "RDT◇", "xe/C"))
     assert other_stage.freedom == 1 and other_stage.value == pytest.approx(50, abs=8)
+
+
+def test_controls_are_of_the_kin_of_the_rows_that_they_control_for():
+    method = planned(Seeds((0,), (0,))).experiment.method
+    kins = {kin(replace(method, **own)) for own in ({}, {"keys": "random"}, {"lambda_f": 1.0, "lambda_e": 1.0})}
+    plain = {"lambda_f": 1.0, "lambda_e": 0.0}
+    targets = {kin(replace(method, rank_target=name, **plain)) for name in ("own", "renumbered", "shuffled")}
+    assert len(kins) == 1 and len(targets) == 1 and kins != targets
 
 
 def test_only_common_seeds_are_compared_and_another_stage_tells_the_scatter():

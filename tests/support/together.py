@@ -43,6 +43,7 @@ def stages() -> dict[str, tuple[Task, nn.Module]]:
     return {
         "xe": (small.xe(data, self_condition=1.0, **close), small.captioner()),
         "xe, padding masked": (small.xe(data, self_condition=0.0, **close, **RELEASED), small.captioner()),
+        "xe, controls": (small.xe(data, **close, **small.CONTROLS), small.captioner(**small.CONTROLS)),
         "xe2": (small.xe(data, first_cascade=rows, **close), small.captioner(cascade=True)),
         "rl": (small.rl(data, rows), small.captioner()),
         "rl2": (replace(small.rl(data, rows), first_cascade=rows), small.captioner(cascade=True)),

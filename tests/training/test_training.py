@@ -38,7 +38,7 @@ from rdt.training.rl import CaptionerRL, build_reward, critical_losses, rewards
 from rdt.training.schedule import cosine, noam
 from rdt.training.selection import Selection
 from rdt.training.teacher import TeacherRL, TeacherXE, mean_of_others
-from rdt.training.xe import CaptionerXE, cascade_bits, corrupt_words, denoise_once
+from rdt.training.xe import CaptionerXE, cascade_bits, corrupt_words, denoise_once, denoising_losses, recoded
 from tests.support import tiny
 from tests.support.repository import REPOSITORY
 
@@ -53,6 +53,7 @@ SIZES = ModelSettings(
     dropout=0.1,
     visual_dropout=0.1,
 )
+CONTROLS = {"keys": "random", "rank_target": "shuffled"}  # both with draws of their own
 IDENTITY = {
     "configuration": "run/xe",
     "vocabulary": "v" * 64,
@@ -397,19 +398,19 @@ class Stops:
         return self.task.evaluate(model)
 
 
-@pytest.mark.parametrize("at", [1, 3, 4, 6])
-def test_a_resumed_training_ends_in_the_same_bits(tmp_path, at):
+@pytest.mark.parametrize(("at", "changes"), [(1, {}), (3, {}), (4, {}), (6, {}), (3, CONTROLS)])
+def test_a_resumed_training_ends_in_the_same_bits(tmp_path, at, changes):
     """Cut off at any step and continued by a new process, here a new model with other initial weights."""
     data = split()
     settings = budget(epochs=4, images=8, checkpoint_seconds=0.0, clip_value=0.5)
 
     def task() -> CaptionerXE:
         score = {"evaluate": lambda model: {"CIDEr": -model.head[1].bias.square().sum().item()}}
-        return replace(xe(data), **score)
+        return replace(xe(data, **changes), **score)
 
     def train(folder: str, given, seed: int = 0) -> Outcome:
         log = lambda record, step: None  # noqa: E731
-        return fit(captioner(seed), given, settings, tmp_path / folder / "checkpoint.pt", IDENTITY, log)
+        return fit(captioner(seed, **changes), given, settings, tmp_path / folder / "checkpoint.pt", IDENTITY, log)
 
     whole = train("whole", task())
     with pytest.raises(CutOffError):
@@ -493,13 +494,84 @@ def test_padding_is_supervised_only_where_the_method_says_so():
     assert both[0] != both[1]
 
 
-def test_the_same_seed_is_the_same_bits(tmp_path):
+def dense_ranking_loss(q: Tensor, q_star: Tensor, t: Tensor, near: float, alike: float) -> float:
+    total = 0.0
+    for i in range(len(q)):
+        for j in range(len(q)):
+            gap, true = float(q[i] - q[j]), float(q_star[i] - q_star[j])
+            if abs(float(t[i] - t[j])) <= near and abs(true) <= alike and true:
+                total += max(0.0, abs(true) - (1 if true > 0 else -1) * gap)
+    return total / len(q) ** 2
+
+
+def ranking_of(**changes) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Losses of one step with own targets, and with these changes."""
+    data, at = split(), np.arange(4)
+    close = {"delta_tim": 0.5, "delta_sen": 2.0}
+    given = [xe(data, **close), xe(data, **close, **changes)]
+    found = []
+    for task in given:
+        torch.manual_seed(0)
+        found.append(losses_of(task, captioner(), at, 0, 0))
+    return tuple(found)
+
+
+def test_targets_in_another_numbering_leave_the_other_losses_alone():
+    """q and q* are means of the words' new bits: worked out word by word from the probabilities."""
+    model, data, changed = captioner().eval(), split(), method(rank_target="renumbered", delta_tim=0.5, delta_sen=2.0)
+    batch = make_batch(data, np.arange(4), 0, 0, 3, 0.999, BITS)
+    hidden = torch.randn(len(batch.rows), L, SIZES.dim)
+    x_0 = encode_bits(batch.rows, BITS)
+    losses, own = (
+        denoising_losses(model, hidden, batch, x_0, one, True) for one in (changed, replace(changed, rank_target="own"))
+    )
+    codes = recoded(model.codebook)
+    assert sorted(codes.tolist()) == sorted(model.codebook.tolist()) and not torch.equal(codes, model.codebook)
+    assert torch.equal(codes, recoded(model.codebook))
+    assert torch.equal(codes[[0, -1]], model.codebook[[0, -1]])  # the end and the unknown word
+    word, valid = codes.mean(-1), valid_mask(batch.rows)
+    probable = model.logits(hidden).softmax(-1).detach()
+    q = torch.stack([(probable[i] @ word)[valid[i]].mean() for i in range(len(hidden))])
+    q_star = torch.stack([codes[batch.rows[i]][valid[i]].sum() / (BITS * valid[i].sum()) for i in range(len(hidden))])
+    assert losses["rank"].item() == pytest.approx(dense_ranking_loss(q, q_star, batch.t, 0.5, 2.0), rel=1e-4)
+    assert losses["rank"].item() != pytest.approx(own["rank"].item(), rel=1e-2)
+    assert all(torch.equal(losses[name], own[name]) for name in ("xe", "bit"))
+
+
+def test_shuffled_targets_are_drawn_at_each_step_and_leave_the_other_losses_alone():
+    own, shuffled = ranking_of(rank_target="shuffled")
+    assert all(torch.equal(own[name], shuffled[name]) for name in ("xe", "bit"))
+    assert own["rank"] != shuffled["rank"]
+    task = xe(split(), rank_target="shuffled")
+    drawn = [task._targets(12, epoch, step).tolist() for epoch, step in ((0, 0), (0, 0), (0, 1), (1, 0))]
+    assert sorted(drawn[0]) == list(range(12)) and drawn[0] == drawn[1]
+    assert len({tuple(one) for one in drawn}) == 3
+    assert xe(split())._targets(12, 0, 0) is None
+
+
+def test_random_keys_leave_all_other_draws_alone():
+    """With all keys in both branches they are the ranked ones, dropout and all."""
+    data, at, found = split(), np.arange(4), []
+    for keys in ("ranked", "random"):
+        changes = {"lambda_f": 1.0, "lambda_e": 1.0, "keys": keys}
+        model = captioner(**changes)
+        torch.manual_seed(3)
+        found.append(losses_of(xe(data, **changes), model, at, 0, 0)["total"])
+    assert torch.equal(*found)
+    few = captioner(keys="random")
+    assert [name for name, _ in few.named_parameters()] == [name for name, _ in captioner().named_parameters()]
+
+
+@pytest.mark.parametrize("changes", [{}, CONTROLS], ids=["own", "controls"])
+def test_the_same_seed_is_the_same_bits(tmp_path, changes):
     data = split()
 
     def train(name: str, seed: int) -> dict[str, Tensor]:
-        model, settings = captioner(), budget(images=8, epochs=2, seed=seed)
+        model, settings = captioner(**changes), budget(images=8, epochs=2, seed=seed)
         torch.manual_seed(len(name))  # whatever was drawn before: dropout is keyed by step as well
-        return fit(model, xe(data, seed=seed), settings, tmp_path / name, IDENTITY, lambda record, step: None).raw
+        return fit(
+            model, xe(data, seed=seed, **changes), settings, tmp_path / name, IDENTITY, lambda record, step: None
+        ).raw
 
     one, two, other = train("one", 1), train("again", 1), train("other", 2)
     assert all(torch.equal(one[name], two[name]) for name in one)

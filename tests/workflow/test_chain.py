@@ -23,10 +23,10 @@ DUMP = """
 import json, sys
 from snakemake import cli
 from snakemake.dag import DAG
-from rdt.experiment.differences import with_differences
 from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.sides import with_sides
 from rdt.provenance.code import code_digest
 from rdt.provenance.steps import Chain
 from rdt.studies.file import read_studies
@@ -36,7 +36,7 @@ def posix(paths):
     return [str(path) for path in paths]
 
 def dump(dag):
-    networks, paths = with_differences(plan(load_experiment("smoke"), load_tables())), Paths("smoke")
+    networks, paths = with_sides(plan(load_experiment("smoke"), load_tables()), load_tables()), Paths("smoke")
     (study,) = read_studies(None)
     steps = Chain(networks, paths, study_steps(study, networks, paths)).steps
     jobs = [
@@ -53,11 +53,12 @@ def dump(dag):
     json.dump({"jobs": jobs, "steps": made}, open("dump.json", "w"), default=list)
 
 DAG.d3dag = dump
-cli.main(["--cores", "1", "--d3dag", "all", "report", "differences", "studies", "--config", "experiment=smoke"])
+targets = ["all", "report", "differences", "controls", "studies"]
+cli.main(["--cores", "1", "--d3dag", *targets, "--config", "experiment=smoke"])
 """
 NO_STEPS = {"all", "studies", "track_init"}
 REPOSITORY_FILES = {
-    *("experiments/tables.yaml", "experiments/differences.yaml", "reports/claims.yaml"),
+    *("experiments/tables.yaml", "experiments/differences.yaml", "experiments/controls.yaml", "reports/claims.yaml"),
     "reports/attention_cost.json",
     *(f"rdt/report/{name}" for name in ("page.html", "style.css")),
     *(f"reports/published/table_{name}.csv" for name in ("II", "III", "IV", "V", "VI", "VII", "VIII")),

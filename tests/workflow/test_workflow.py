@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rdt.experiment.differences import difference_plan
 from rdt.experiment.file import load_experiment
 from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.sides import side_plan
 from tests.support.repository import REPOSITORY, copy_repository
 
 RULES = "".join(path.read_text() for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
@@ -85,21 +85,24 @@ def test_a_target_by_name_and_another_experiment(repository):
     assert planned(repository, "tables", "--config", "experiment=smoke") == jobs_by_plan("smoke")
 
 
-def test_the_report_and_the_differences_are_made_on_request(repository):
+def test_the_report_and_the_side_plans_are_made_on_request(repository):
     smoke = ("--config", "experiment=smoke")
     assert planned(repository, "report", *smoke) == jobs_by_plan("smoke") | {"inspect": 2, "claims": 1, "report": 1}
     jobs = planned(repository, "differences", *smoke)
-    assert jobs["train"] == len(difference_plan(load_experiment("smoke")).trainings)
-    assert jobs["differences"] == 1 and not {"tables", "claims", "score", "report"} & set(jobs)
+    assert jobs["train"] == len(side_plan("differences", load_experiment("smoke"), {}).plan.trainings)
+    assert jobs["differences"] == 1 and not {"tables", "claims", "score", "report", "controls"} & set(jobs)
+    controls = planned(repository, "controls", *smoke)
+    # Four rows of Table V and six controls, two stages each; the teacher has two stages.
+    assert (controls["train"], controls["controls"]) == (2 * (4 + 6) + 2, 1) and "differences" not in controls
 
 
 def test_every_rule_that_runs_says_what_it_does_and_leaves_a_log_and_its_cost():
-    rules = re.split(r"^rule ", RULES, flags=re.MULTILINE)[1:]
-    targets = [text.split(":")[0] for text in rules if "\n    output:\n" not in text]
+    rules = re.split(r"^ *rule *(?=\w*:)", RULES, flags=re.MULTILINE)[1:]  # that of the side plans has no name here
+    targets = [text.split(":")[0] for text in rules if not re.search(r"\n +output:\n", text)]
     assert (len(rules), targets) == (21, ["studies"])
     for text in (text for text in rules if text.split(":")[0] not in targets):
         for directive in ("log", "benchmark", "conda", "message", "shell"):
-            assert f"\n    {directive}:\n" in text, f"rule {text.split(':')[0]} has no {directive}"
+            assert re.search(rf"\n +{directive}:\n", text), f"rule {text.split(':')[0]} has no {directive}"
 
 
 def test_a_study_is_planned_with_what_it_needs_of_the_chain(repository, tmp_path):

@@ -8,10 +8,10 @@ from itertools import chain
 from filelock import Timeout
 
 from rdt.errors import UserError
-from rdt.experiment.differences import with_differences
 from rdt.experiment.file import check_data, load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
+from rdt.experiment.sides import with_sides
 from rdt.files import file_lock
 from rdt.provenance.code import code_digest
 from rdt.provenance.steps import KINDS, Chain
@@ -31,8 +31,9 @@ try:
     NAME = str(config.get("experiment") or next(iter(STUDIES.values())).experiment)
     EXPERIMENT = load_experiment(NAME, config.get("data_root"))
     PATHS = Paths(EXPERIMENT.name)
-    PLAN = plan(EXPERIMENT, load_tables())
-    NETWORKS = with_differences(PLAN)  # all that can be trained
+    TABLES = load_tables()
+    PLAN = plan(EXPERIMENT, TABLES)
+    NETWORKS = with_sides(PLAN, TABLES)  # all that can be trained
     studies = (study_steps(study, NETWORKS, PATHS) for study in STUDIES.values())
     CHAIN = Chain(NETWORKS, PATHS, chain.from_iterable(studies))
 except UserError as error:

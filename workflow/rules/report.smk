@@ -1,4 +1,4 @@
-# What is made on request: the page that shows everything, and the differences to the released code.
+# What is made on request: the page that shows everything, and what the side plans measured.
 rule report:
     input:
         made_from("report"),
@@ -18,26 +18,30 @@ rule report:
         f"RDT_RULE=report python -m rdt report {NAMED} > {{log}} 2>&1"
 
 
-rule differences:
-    input:
-        made_from("differences"),
-        tracking=ancient(TRACKING),
-    output:
-        report(
-            made("differences"),
-            category="Differences",
-            caption="../report/differences.rst",
-        ),
-    log:
-        f"{ROOT}/logs/differences.log",
-    benchmark:
-        f"{ROOT}/benchmarks/differences.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 2  # METEOR's process works beside ours
-    params:
-        made_with("differences"),
-    message:
-        "score the differences between paper and released code"
-    shell:
-        f"RDT_RULE=differences python -m rdt differences {NAMED} > {{log}} 2>&1"
+for SIDE in (side.name for side in NETWORKS.sides):
+
+    rule:
+        name:
+            SIDE
+        input:
+            made_from(SIDE),
+            tracking=ancient(TRACKING),
+        output:
+            report(
+                made(SIDE),
+                category=SIDE.capitalize(),
+                caption=f"../report/{SIDE}.rst",
+            ),
+        log:
+            f"{ROOT}/logs/{SIDE}.log",
+        benchmark:
+            f"{ROOT}/benchmarks/{SIDE}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 2  # METEOR's process works beside ours
+        params:
+            made_with(SIDE),
+        message:
+            f"score the networks of the {SIDE}"
+        shell:
+            f"RDT_RULE={SIDE} python -m rdt {SIDE} {NAMED} > {{log}} 2>&1"
