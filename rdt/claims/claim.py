@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from rdt.claims.power import Needed
 from rdt.errors import UserError
 from rdt.experiment.plan import Cell
-from rdt.experiment.settings import Count
+from rdt.experiment.settings import Count, Phase
 from rdt.experiment.settings import Table as TableName
 from rdt.experiment.values import parse
 from rdt.files import read_yaml
@@ -18,6 +18,7 @@ from rdt.provenance import steps
 from rdt.scoring.measurements import Difference
 
 Verdict = Literal["reproduced", "reproduced, smaller", "no such effect", "contradicted", "undecided", "not run"]
+Varies = Literal["", "cascades", "epochs"]  # what two rows may differ in besides themselves
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
@@ -47,7 +48,7 @@ class Claim:
     id: str
     sentence: str
     where: str
-    kind: Literal["greater", "cost", "outside", "noise", "attention", "loss"]
+    kind: Literal["greater", "control", "cost", "outside", "noise", "attention", "loss"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,16 @@ class GreaterClaim(Claim):
 
     better: Cells
     than: Cells
-    varies: Literal["", "cascades"] = ""
+    varies: Varies = ""
+
+
+@dataclass(frozen=True)
+class ControlClaim(Claim):
+    """``of``: a row of Table V, ``over``: one of experiments/controls.yaml, both after ``phase``; CIDEr."""
+
+    of: str
+    over: str
+    phase: Phase = "rl"
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class LossClaim(Claim):
 
 
 KINDS = {
-    **{"greater": GreaterClaim, "cost": CostClaim, "outside": OutsideClaim},
+    **{"greater": GreaterClaim, "control": ControlClaim, "cost": CostClaim, "outside": OutsideClaim},
     **{"noise": NoiseClaim, "attention": AttentionClaim, "loss": LossClaim},
 }
 

@@ -19,12 +19,13 @@ from rdt.claims.claim import (
     CellComparison,
     Cells,
     Claim,
+    ControlClaim,
     CostClaim,
-    GreaterClaim,
     Judgement,
     LossClaim,
     NoiseClaim,
     OutsideClaim,
+    Varies,
     Verdict,
 )
 from rdt.claims.inside import Inspected, documents_of, nothing_inspected
@@ -32,21 +33,31 @@ from rdt.claims.loss_alone import judge_loss
 from rdt.claims.noise_quality import judge_noise
 from rdt.data.published import read_published
 from rdt.errors import UserError
+from rdt.experiment.controls import BASE
+from rdt.experiment.controls import TABLE as PROPOSALS
 from rdt.experiment.plan import Cell, Plan
 from rdt.metrics.names import TWINS
 from rdt.metrics.resampling import LEVEL, benjamini_hochberg, p_of_interval
-from rdt.scoring.measurements import Difference, Measurements
+from rdt.scoring.measurements import NO_SCORES, Difference, Measurements
 
 FALSE = 1 - LEVEL  # share of false findings among all that a page may have
 LEFT_OUT = "the experiment leaves its table out"
+
+Printed = Sequence[str]  # two numbers of the paper, or none
 
 # ---- verdicts
 
 
 def judge(
-    claims: Sequence[Claim], measurements: Measurements, inspected: Inspected = nothing_inspected
+    claims: Sequence[Claim],
+    measurements: Measurements,
+    inspected: Inspected = nothing_inspected,
+    controls: Measurements | None = None,
 ) -> list[Judgement]:
-    """Verdicts on claims; ``inspected`` gives what is known of the inside of networks.
+    """Verdicts on claims.
+
+    ``inspected`` gives what is known of the inside of networks, ``controls`` the numbers of that side plan, None
+    where it is not planned.
 
     A comparison says something where its interval covers both images and seeds, hence two seeds at least. Effects
     are shares of the row compared with, so that data of another level can speak. By these intervals a claim is
@@ -59,7 +70,7 @@ def judge(
     "One of several" costs a factor of their number (Bonferroni), "all of them" nothing. Over all claims that are
     tested, false findings are at most a twentieth (Benjamini and Hochberg 1995). The rest is *undecided*.
     """
-    found = [examine(claim, measurements, inspected) for claim in claims]
+    found = [examine(claim, measurements, inspected, controls) for claim in claims]
     tested = [judgement.p for judgement in found if judgement.p is not None]
     corrected = dict(zip(tested, benjamini_hochberg(tested), strict=True))  # equal ones are corrected alike
     decided = [p for p in tested if corrected[p] < FALSE]
@@ -79,7 +90,7 @@ def _with_verdict(
     return replace(examined, p_page=p_page, needed=enough, scatter_of=scatter_of)
 
 
-def examine(claim: Claim, measurements: Measurements, inspected: Inspected) -> Judgement:
+def examine(claim: Claim, measurements: Measurements, inspected: Inspected, controls: Measurements | None) -> Judgement:
     """One claim by itself: *not run*, judged without measurements, or *undecided* yet, with its findings."""
     if isinstance(claim, OutsideClaim):
         return Judgement(claim, "not run", reason=claim.reason)
@@ -92,20 +103,47 @@ def examine(claim: Claim, measurements: Measurements, inspected: Inspected) -> J
     if isinstance(claim, AttentionClaim):
         sides = claim.self_attention, claim.ranking
         return judge_inside(claim, sides, measurements.plan, inspected, judge_attention)
-    return judge_cells(claim, measurements)
-
-
-def judge_cells(claim: GreaterClaim, measurements: Measurements) -> Judgement:
-    """Comparisons of a claim about cells, with their findings; *not run* where two cells cannot be compared."""
+    if isinstance(claim, ControlClaim):
+        return judge_control(claim, controls)
     cells = [find_cells(side, measurements.plan, claim.id) for side in (claim.better, claim.than)]
-    if not all(cells):
+    return judge_cells(claim, cells, measurements, claim.varies)
+
+
+def judge_cells(
+    claim: Claim, sides: Sequence[Sequence[Cell]], measurements: Measurements, varies: Varies, printed: Printed = ()
+) -> Judgement:
+    """Comparisons of all cells of two sides, with their findings; *not run* where two cells cannot be compared.
+
+    ``printed``: two numbers of the paper whose difference is its own, where it is not that of the cells.
+    """
+    if not all(sides):
         return Judgement(claim, "not run", reason=LEFT_OUT)
-    pairs = list(product(*cells))
-    reason = next((found for pair in pairs if (found := obstacle(*pair, measurements, claim.varies))), "")
+    pairs = list(product(*sides))
+    reason = next((found for pair in pairs if (found := obstacle(*pair, measurements, varies))), "")
     if reason:
         return Judgement(claim, "not run", reason=reason.removeprefix("not run: "))
-    comparisons = tuple(compare_cells(*pair, measurements, claim.varies) for pair in pairs)
+    none = varies == "cascades"  # it prints one number for both
+    comparisons = tuple(
+        compare_cells(*pair, () if none else printed or [*map(printed_in_paper, pair)], measurements) for pair in pairs
+    )
     return Judgement(claim, "undecided", comparisons, findings=findings_of(comparisons))
+
+
+def judge_control(claim: ControlClaim, controls: Measurements | None) -> Judgement:
+    """What a row of Table V gains over its control, beside what the paper says that it gains over the base."""
+    if controls is None:
+        return Judgement(claim, "not run", reason="the controls are not planned")
+    found = {(cell.table, cell.row): cell for cell in controls.plan.cells if cell.metric == "C"}
+    for row in (claim.of, claim.over):
+        if (claim.phase, row) not in found:
+            where = f"reports/claims.yaml, claim {claim.id}"
+            raise UserError(where, f"no control has the row '{row}'", "see experiments/controls.yaml")
+    sides = [[found[claim.phase, row]] for row in (claim.of, claim.over)]
+    printed = [read_published(PROPOSALS)[row, "C"] for row in (claim.of, BASE)]
+    judgement = judge_cells(claim, sides, controls, "epochs", printed)
+    if judgement.reason == NO_SCORES.removeprefix("not run: "):
+        return replace(judgement, reason="`snakemake controls` makes its numbers, on request")
+    return judgement
 
 
 def judge_inside(
@@ -163,7 +201,7 @@ def find_cells(cells: Cells, plan: Plan, claim: str) -> list[Cell]:
     return [replace(cell, metric=cells.metric) if cells.metric else cell for cell in listed]
 
 
-def obstacle(better: Cell, than: Cell, measurements: Measurements, varies: str = "") -> str:
+def obstacle(better: Cell, than: Cell, measurements: Measurements, varies: Varies = "") -> str:
     """Why two cells cannot be compared; empty if they can."""
     for cell in (better, than):
         reason = measurements.reason(cell) if cell.measured else f"{cell.row} is another group's row"
@@ -175,7 +213,7 @@ def obstacle(better: Cell, than: Cell, measurements: Measurements, varies: str =
     if cascades[0] != cascades[1] and varies != "cascades":
         return f"the two sides are {cascades[0]} and {cascades[1]} networks in cascade here"
     epochs = [measurements.xe_epochs(cell) for cell in (better, than)]
-    if epochs[0] != epochs[1]:
+    if epochs[0] != epochs[1] and varies != "epochs":
         return f"the two sides were trained for {epochs[0]} and {epochs[1]} epochs here"
     seeds = measurements.common_seeds(better, than)
     if not seeds:
@@ -185,22 +223,21 @@ def obstacle(better: Cell, than: Cell, measurements: Measurements, varies: str =
     return ""
 
 
-def compare_cells(better: Cell, than: Cell, measurements: Measurements, varies: str) -> CellComparison:
-    """Comparison of two cells that have numbers and a seed in common."""
+def compare_cells(better: Cell, than: Cell, printed: Printed, measurements: Measurements) -> CellComparison:
+    """Comparison of two cells that have numbers and a seed in common; ``printed``: what the paper has for each."""
     found = measurements.difference(better, than)
     values = measurements.values(than)
     base = math.fsum(values[seed] for seed in measurements.common_seeds(better, than)) / found.seeds
-    paper, paper_base = (None, None) if varies else paper_difference(better, than)
+    paper, paper_base = None, None
+    if printed and all(printed):
+        paper, paper_base = float(printed[0]) - float(printed[1]), float(printed[1])
     comparison = CellComparison(better, than, paper, paper_base, found, base)
     return replace(comparison, p_no_effect=no_effect_p(found, comparison.bound))
 
 
-def paper_difference(better: Cell, than: Cell) -> tuple[float | None, float | None]:
-    """Difference of two cells in the paper, and what it prints of the second; None where it does not print both."""
-    if better.metric == TWINS:
-        return None, None
-    printed = [read_published(cell.table).get((cell.row, cell.column), "") for cell in (better, than)]
-    return (float(printed[0]) - float(printed[1]), float(printed[1])) if all(printed) else (None, None)
+def printed_in_paper(cell: Cell) -> str:
+    """What the paper prints in a cell; empty where that is nothing, as of twins."""
+    return "" if cell.metric == TWINS else read_published(cell.table).get((cell.row, cell.column), "")
 
 
 def no_effect_p(found: Difference, bound: float | None) -> float | None:

@@ -10,13 +10,22 @@ from rdt.claims.judge import judge
 from rdt.claims.page import claims_csv, claims_page, verdict_counts
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan
+from rdt.experiment.sides import SidePaths
 from rdt.files import atomic_write_text
 from rdt.scoring.measurements import Measurements
+
+CONTROLS = "controls"
+
+
+def control_measurements(plan: Plan, paths: Paths) -> Measurements | None:
+    """Numbers of the controls as far as they are there; None where they are not planned."""
+    sides = (side.plan for side in plan.sides if side.name == CONTROLS)
+    return next((Measurements.of(side, SidePaths.beside(paths, CONTROLS)) for side in sides), None)
 
 
 def write_claims(plan: Plan, paths: Paths, claims: Sequence[Claim]) -> list[Judgement]:
     """Write ``claims.md``, ``claims.csv`` and the line about them that a workflow ends with."""
-    judgements = judge(claims, Measurements.of(plan, paths), inspections(paths))
+    judgements = judge(claims, Measurements.of(plan, paths), inspections(paths), control_measurements(plan, paths))
     atomic_write_text(paths.claims.with_suffix(".csv"), claims_csv(judgements, plan.experiment))
     atomic_write_text(paths.claims, claims_page(judgements, plan.experiment))
     atomic_write_text(paths.verdicts, f"Claims: {paths.claims} ({verdict_counts(judgements)})\n")

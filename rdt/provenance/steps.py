@@ -315,9 +315,9 @@ def tables(plan: Plan, paths: Paths) -> Step:
 
 
 def claims(plan: Plan, paths: Paths) -> Step:
-    """The verdicts on the paper's claims."""
+    """The verdicts on the paper's claims, and on the controls where those were asked for before."""
     inputs = {**_measured(plan, paths), **_inside(plan, paths)}
-    inputs |= {"claims": named(CLAIMS_FILE), "cost": named(COST_FILE)}
+    inputs |= {"claims": named(CLAIMS_FILE), "cost": named(COST_FILE), **_sides(plan, paths, "controls")}
     files = KINDS["claims"].declares(plan, paths)
     return _step("claims", plan, paths, paths.claims, {"rows": _cells_digest(plan.cells)}, inputs, files)
 
@@ -332,9 +332,15 @@ def report(plan: Plan, paths: Paths) -> Step:
         "verdicts": paths.claims,
         **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown},
         **{name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")},
-        **{side.name: table for side in plan.sides if (table := paths.side_table(side.name)).exists()},
+        **_sides(plan, paths),
     }
     return _step("report", plan, paths, paths.report, {}, inputs)
+
+
+def _sides(plan: Plan, paths: Paths, *names: str) -> dict[str, Path]:
+    """Tables of the side plans of these names, of all without any, that are there."""
+    found = {side.name: paths.side_table(side.name) for side in plan.sides if not names or side.name in names}
+    return {name: table for name, table in found.items() if table.exists()}
 
 
 def _measured(plan: Plan, paths: Paths) -> dict[str, Path]:

@@ -17,6 +17,7 @@ from rdt.claims.claim import VERDICTS, Judgement, read_claims
 from rdt.claims.inside import inspections
 from rdt.claims.judge import judge
 from rdt.claims.page import conditions, data_title, our_effect, papers_effect, signed
+from rdt.claims.write import control_measurements
 from rdt.data.dataset import Image
 from rdt.experiment.plan import load_tables, phase_title, plan
 from rdt.experiment.settings import Experiment
@@ -102,7 +103,8 @@ class Report:
 
     @cached_property
     def _judgements(self) -> list[Judgement]:
-        return judge(read_claims(), self._measurements, inspections(self._paths))
+        controls = control_measurements(self._stage.plan, self._paths)
+        return judge(read_claims(), self._measurements, inspections(self._paths), controls)
 
     @property
     def verdicts(self) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from rdt.claims.attention_cost import measured_cost, ranking_attention_cost, sel
 from rdt.claims.claim import (
     CellComparison,
     Cells,
+    ControlClaim,
     CostClaim,
     GreaterClaim,
     Judgement,
@@ -28,8 +29,10 @@ from rdt.claims.judge import findings_of, judge, no_effect_p, verdict_at
 from rdt.claims.page import COLUMNS, advice, claims_csv, claims_page, verdict_counts
 from rdt.data.published import read_published
 from rdt.errors import UserError
+from rdt.experiment.controls import read_controls
 from rdt.experiment.plan import load_tables, plan
 from rdt.experiment.settings import Seeds
+from rdt.experiment.sides import side_plan
 from rdt.metrics.resampling import half_width
 from rdt.provenance.steps import CLAIMS_FILE
 from rdt.scoring.measurements import difference
@@ -69,6 +72,12 @@ def test_every_claim_rests_on_cells_that_exist_and_that_are_ours():
             assert all("run" in rows[name] for name in side.rows), claim.id
 
 
+def test_every_control_claim_compares_a_proposal_with_what_controls_for_it():
+    pairs = {(control.of, control.row) for control in read_controls()}
+    claimed = [(claim.of, claim.over) for claim in read_claims() if isinstance(claim, ControlClaim)]
+    assert set(claimed) == pairs and len(claimed) == len(pairs)
+
+
 def test_the_papers_own_numbers_bear_its_claims_out_but_for_those_we_know():
     """As printed, each claimed difference is above 0: else we would have read the paper wrongly."""
     for claim in read_claims():
@@ -84,7 +93,7 @@ def test_the_papers_own_numbers_bear_its_claims_out_but_for_those_we_know():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "best"}, r"coco-xe.kind is 'best', expected one of greater, cost, outside"),
+        ({"kind": "best"}, r"coco-xe.kind is 'best', expected one of greater, control, cost, outside"),
         ({"beter": {}}, r"unknown key coco-xe.beter; did you mean better\?"),
         ({"than": {"table": "IX", "column": "C", "rows": ["a"]}}, r"coco-xe.than.table is 'IX', expected one of II"),
         ({"than": {"table": "VI", "column": "C", "rows": []}}, r"coco-xe.than.rows is \[\], expected a list of one"),
@@ -302,6 +311,32 @@ def test_missing_scores_and_different_spices_are_not_run():
     sides = [Cells("VI", "S", (row,)) for row in (GRID[-1], GRID[0])]
     judgement = only(GreaterClaim("made", "s", "w", "greater", *sides), known.measurements())
     assert judgement.reason == "one side has SPICE and the other SPICE-dp"
+
+
+def test_a_proposal_is_judged_over_its_control_by_what_the_paper_says_it_gains_over_the_base():
+    """RVE gains 10 over random keys, where the paper has 138.1 - 135.9 on 135.9 over the base; seeds hardly scatter."""
+    usual = experiment(tables=("V",), seeds=Seeds((0, 1), (0, 1)))
+    side = side_plan("controls", usual, load_tables()).plan
+    claim = ControlClaim("made", "s", "w", "control", "base + RVE", "base + RVE with random keys")
+    main = Known(planned(Seeds((0, 1), (0, 1))), by_lambda_e).measurements()
+
+    def level(run, stage: str) -> float:
+        return 150 - 10 * (run.method.keys == "random")
+
+    def with_controls(controls):
+        (judgement,) = judge([claim], main, controls=controls)
+        return judgement
+
+    found = with_controls(Known(side, level, noise=0.1, by_image=0.5).measurements())
+    (comparison,) = found.comparisons
+    assert found.verdict == "reproduced" and comparison.difference.value == pytest.approx(10, abs=0.5)
+    assert (comparison.paper, comparison.paper_base) == (pytest.approx(2.2), 135.9)
+    unscored = Known(side, level)
+    unscored.score = lambda *_: None
+    assert with_controls(unscored.measurements()).reason == "`snakemake controls` makes its numbers, on request"
+    assert with_controls(None).verdict == "not run"
+    with pytest.raises(UserError, match="no control has the row 'base, trained for longer'"):
+        judge([replace(claim, over="base, trained for longer")], main, controls=unscored.measurements())
 
 
 def test_twins_and_the_seeds_of_another_phase():
