@@ -109,8 +109,8 @@ def test_controls_trained_scored_and_shown(finished, tmp_path):
     lines = list(csv.DictReader((folder / "reports/tiny/controls.csv").open()))
     level = {(line["table"], line["row"], line["column"]): float(line["ours"]) for line in lines}
     compared = [line for line in lines if line["of"]]
-    # In two stages and five metrics (SPICE is not run): the base is compared with four rows, each control with one.
-    assert len(compared) == 2 * 5 * (4 + 3)
+    # In two stages and six metrics: the base is compared with four rows, each of three controls with one.
+    assert len(compared) == 2 * 6 * (4 + 3)
     for line in compared:
         gain = level[line["table"], line["of"], line["column"]] - float(line["ours"])
         assert float(line["gain"]) == pytest.approx(gain, abs=2e-4)
