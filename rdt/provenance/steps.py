@@ -78,8 +78,7 @@ def _captions(paths: Paths, run: str, variant: str) -> Path:
 
 def _table_files(plan: Plan, paths: Paths) -> tuple[Path, ...]:
     tables = [f"table_{name}{suffix}" for name in plan.experiment.tables for suffix in FORMATS]
-    server = ["server_RDT.zip"] if plan.server else []
-    return (*_in(paths.tables, *tables, *server), paths.reports / "README.md", paths.headline)
+    return (*_in(paths.tables, *tables), paths.reports / "README.md", paths.headline)
 
 
 @dataclass(frozen=True)
@@ -279,7 +278,6 @@ def tables(plan: Plan, paths: Paths) -> Step:
     inputs = _measured(plan, paths)
     if plan.experiment.data["primary"].source == "scenes":
         inputs["probe"] = paths.probe
-    inputs |= {f"{run}/{stage}": _captions(paths, run, stage) for run, stage in plan.server}
     settings = {"tables": list(plan.experiment.tables), "rows": _cells_digest(plan.cells)}
     return _step("tables", plan, paths, paths.tables, settings, inputs, _table_files(plan, paths))
 

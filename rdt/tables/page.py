@@ -84,7 +84,6 @@ def summary(
         name=plan.experiment.name,
         tables=tables,
         status_counts=_status_counts,
-        server=plan.server,
         headline=headline(plan, tables, score, baselines.get("primary")),
         baselines=baselines,
         twins=twin_rows(plan, score),

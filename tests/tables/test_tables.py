@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,6 @@ import pytest
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
-from rdt.experiment.runs import NetworkId
 from rdt.experiment.settings import TABLES, Data, Seeds
 from rdt.metrics.statistics import to_columns
 from rdt.scoring.measurements import Measurements
@@ -25,7 +23,7 @@ from rdt.tables.build import build_tables
 from rdt.tables.formats import COLUMNS, TEST_COLUMNS, latex_escape, to_csv, to_latex, to_markdown, to_tests_csv
 from rdt.tables.notes import data_note
 from rdt.tables.page import headline
-from rdt.tables.write import server_zip, write_tables
+from rdt.tables.write import write_tables
 from tests.experiment.test_plan import experiment, runs_of
 
 CIDER = {"rdt": 200.0, "lambda_f1-lambda_e0-lambda_rank0": 190.0, "lambda_e1": 199.0}
@@ -368,20 +366,12 @@ PROBE = {
 }
 
 
-def write_results(paths: Paths, run: str, image: object) -> None:
-    for split in ("test", "val"):
-        path = paths.captions(run, "rl", "primary", split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps([{"image_id": image, "caption": f"a {split}"}]))
-
-
 def test_everything_is_written(tmp_path, single):
     paths = Paths("tiny", tmp_path / "results", tmp_path / "reports")
     for job in single.captions:
         path = paths.scores(job.run, job.variant, job.role, job.split)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(scores(job.run, job.variant, job.role, job.split)))
-    write_results(paths, single.server[0][0], 7)
     baseline = paths.baselines("primary", "test")
     baseline.parent.mkdir(parents=True)
     baseline.write_text(json.dumps(baselines()))
@@ -395,25 +385,11 @@ def test_everything_is_written(tmp_path, single):
     assert any("80 % of the human" in line for line in lines)
     names = {path.name for path in paths.tables.iterdir()}
     suffixes = (".csv", ".md", ".tex", "_tests.csv")
-    assert names == {f"table_{t}{s}" for t in TABLES for s in suffixes} | {"server_RDT.zip"}
+    assert names == {f"table_{t}{s}" for t in TABLES for s in suffixes}
     page = (paths.reports / "README.md").read_text()
     assert "| primary | human | 40.0 | 40.0 | 40.0 | 40.0 | 250.0 |" in page
-    assert f"| II: RDT◇ | cross-entropy | 60.0 | 80.0 | 5 | {single.server[0][0]}/xe |" in page
+    assert f"| II: RDT◇ | cross-entropy | 60.0 | 80.0 | 5 | {runs_of(single, 'II', 'RDT◇', 'xe/C')[0]}/xe |" in page
     assert "after CIDEr optimisation (32 measured, 4 not run; [CSV](tables/table_V.csv)" in page
+    assert "Nothing here can be sent to the server" in (paths.tables / "table_III.md").read_text()
     assert "[CSV](tables/table_II.csv)" in page and "among those of all 50: 61.5 % at 1, 90.0 % at 5." in page
     assert "| kind | 88.1 | 12.5 |" in page
-    with zipfile.ZipFile(paths.tables / "server_RDT.zip") as archive:
-        content = {name: json.loads(archive.read(name)) for name in archive.namelist()}
-    assert content == {
-        "captions_test2014_RDT_results.json": [{"image_id": 7, "caption": "a test"}],
-        "captions_val2014_RDT_results.json": [{"image_id": 7, "caption": "a val"}],
-    }
-    first = (paths.tables / "server_RDT.zip").read_bytes()
-    assert server_zip(paths, single.server[0], "RDT") == first
-
-
-def test_the_server_takes_integer_ids_only(tmp_path):
-    paths = Paths("tiny", tmp_path)
-    write_results(paths, "rdt", "seven")
-    with pytest.raises(UserError, match="image id 'seven' is not an integer"):
-        server_zip(paths, NetworkId("rdt", "rl"), "RDT")
