@@ -158,7 +158,7 @@ def test_what_was_answered_once_is_kept(paths):
 
 
 def test_baselines_by_hand(scorer):
-    """Humans: each of five references against the other four; all words of `a b c d e` texts agree or none does."""
+    """Humans: each of five references against the others; all words of `a b c d e` texts agree or none does."""
     same = ("a red ball",) * 5
     other = ("two blue cubes",) * 5
     targets = Targets("primary", "test", (image(1, *same), image(2, *other)))
@@ -184,3 +184,23 @@ def test_most_frequent_caption_takes_the_first_of_equals():
 def test_a_caption_file_of_other_images(tmp_path, captions, message):
     with pytest.raises(UserError, match=message):
         in_order(captions, [image(1, "a"), image(2, "a")], tmp_path / "primary-test.json")
+
+
+@pytest.mark.parametrize(
+    ("counts", "ordinary", "forty"),
+    [
+        ((5, 5), [5, 5], False),
+        ((5, 7), [5, 7], False),  # as COCO's test images: the protocol scores against all of an image's
+        ((8, 39), [8, 39], False),
+        ((40, 41), [5, 5], True),  # the scenes' 40 stand for the server's, whose c5 are the first five
+        ((4, 6), None, False),
+    ],
+)
+def test_an_image_is_scored_against_all_its_ordinary_references(counts, ordinary, forty):
+    texts = [tuple(f"text {number}" for number in range(count)) for count in counts]
+    targets = Targets("primary", "test", tuple(image(at, *own) for at, own in enumerate(texts)))
+    found, every = targets.references("c5"), targets.references("c40")
+    assert (found and [len(own) for own in found.values()]) == ordinary
+    assert (every and [len(own) for own in every.values()]) == ([40, 40] if forty else None)
+    if found:
+        assert all(list(own[: len(found[at])]) == found[at] for at, own in enumerate(texts))
