@@ -68,7 +68,7 @@ def test_score_documents_and_parquet(paths, scorer):
     assert written["mean_words"] == 3
     assert written["mean_words_references"] == pytest.approx((3 + 3 + 2 + 2 + 3) / 5)
     assert written["distinct_captions"] == 1
-    assert written["vocabulary_usage"] == {"percent": pytest.approx(300 / 7), "count": 3}
+    assert written["vocabulary_usage"] == {"percent": pytest.approx(300 / 5), "count": 3}
     assert written["twins"] is None
 
     frame = pd.read_parquet(paths.scores(system.run, "xe", "primary", "test").with_suffix(".parquet"))
@@ -94,9 +94,10 @@ def test_diversity_scopes_by_hand(scorer):
     assert scopes["pooled"]["D@2"] == pytest.approx(100 * 3 / 11)
     assert scopes["per_image"]["D@2"] == pytest.approx(100 * (2 / 6 + 3 / 5) / 2)
     assert scopes["mean"]["D@3"] == pytest.approx(100 * (1 / 6 + 1 / 5) / 2)
-    # Words used of 7: {a, red, ball} and {a, red, ball, cube}; both draws together 4; images 3 and 4.
+    # Words used of the 5 that a caption can hold (not `.`, not UNK): {a, red, ball} and {a, red, ball, cube}; both
+    # draws together 4; images 3 and 4.
     assert scopes["mean"]["words"] == scopes["per_image"]["words"] == 3.5
-    assert scopes["pooled"]["Voc-u"] == pytest.approx(400 / 7)
+    assert scopes["pooled"]["Voc-u"] == pytest.approx(400 / 5)
 
 
 def test_novel_domains_are_scored_by_themselves(paths, scorer):
