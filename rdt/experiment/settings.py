@@ -137,6 +137,7 @@ class Data:
 
     source: Literal["scenes", "karpathy", "nocaps"]
     title: Aside[str] = ""  # name shown in tables
+    as_in_paper: Aside[bool] = False  # the data that the paper's columns of this role are about: levels compare
     # source: scenes (numbers of images and of references per test image)
     train: CountOrZero = 0
     val: CountOrZero = 0
