@@ -129,6 +129,8 @@ class Method:
     images_per_step: Count
     captions_per_image: Count
     select_on: Literal["val", "test"]
+    # Since runs have names, with a default, so that the names stay
+    guide_cascade: CaptionerOnly[bool] = False  # the teacher's row of Eq. 14 also in the second cascade
 
 
 @dataclass(frozen=True)
