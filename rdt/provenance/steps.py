@@ -19,6 +19,7 @@ from rdt.errors import UserError
 from rdt.experiment.differences import FILE, DifferencePaths, difference_plan
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import TABLES_FILE, CaptionJob, Cell, Plan
+from rdt.experiment.readings import READINGS_FILE
 from rdt.experiment.runs import data_configuration, encoder_configuration, resolved_configuration, settings_digest
 from rdt.experiment.settings import Experiment, Role, pool_role
 
@@ -298,6 +299,7 @@ def report(plan: Plan, paths: Paths) -> Step:
         "verdicts": paths.claims,
         **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown},
         **{name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")},
+        "readings": named(READINGS_FILE),
         **({"differences": paths.differences} if paths.differences.exists() else {}),
     }
     return _step("report", plan, paths, paths.report, {}, inputs)
