@@ -33,7 +33,7 @@ def data_note(experiment: Experiment, values: Sequence[Value]) -> str:
         )
     if not sets:
         return "The experiment has the data of none of its columns."
-    if all(experiment.data[role].as_in_paper for role in roles):
+    if all(value.as_in_paper for value in values if value.cell.measured and value.cell.role in roles):
         return f"Ours is measured on the paper's own data: {sets}."
     return f"Ours is measured on {sets}; not all of it is the paper's: compare differences between rows, not levels."
 

@@ -332,6 +332,24 @@ def test_a_level_is_the_papers_own_only_where_all_data_behind_it_are(papers_own)
     assert not any(value.as_in_paper for value in papers_own[1]["II"].values if not value.cell.measured)
 
 
+def test_the_servers_hidden_images_are_nobodys_data(papers_own):
+    """Table III of the paper is about them; ours is about COCO's Karpathy test images, whose levels are others."""
+    table = papers_own[1]["III"]
+    assert not table.as_in_paper and "| RDT◇ | **50.0** |" in to_markdown(table)
+    note = "Ours is measured on COCO (primary); not all of it is the paper's: compare differences between rows, "
+    assert f"{note}not levels." in table.notes
+
+
+def test_a_role_without_data_is_not_other_data(single):
+    """Table IV without nocaps: what is measured is the paper's own."""
+    data = {
+        role: Data(source="karpathy", title=role, annotations="a.json", images="i", as_in_paper=True)
+        for role in ("primary", "secondary")
+    }
+    (table,) = built(plan(replace(single.experiment, data=data, tables=("IV",)), load_tables()))
+    assert "Ours is measured on the paper's own data: secondary (secondary)." in table.notes
+
+
 def test_on_other_data_no_level_of_the_paper_stands_in_a_measured_row(tables):
     """Its 125.9 is about COCO; what may be compared is what a row adds to the base row, 4.6 there."""
     for table in tables.values():
