@@ -71,7 +71,7 @@ $(READY): requirements.lock requirements-model.lock pyproject.toml
 	    { echo "rdt: error: $(PYTHON) is not a Python >= 3.11; name one: make PYTHON=python3.11" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	    { echo "rdt: error: $(PYTHON) cannot make environments; install its venv package (Debian: python3-venv)" >&2; exit 2; }
-	@echo "installing the locked packages into .venv: about two and a half minutes and 2.3 GB, once"
+	@echo "installing the locked packages into .venv: about four minutes and 2.3 GB, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-model.lock
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock

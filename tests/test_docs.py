@@ -147,13 +147,13 @@ def test_the_readme_is_short_and_links_to_every_page():
 
 
 def test_the_verdicts_are_those_of_the_committed_run():
-    rows = re.findall(r"^\| \*\*(\w+(?: \w+)?)\*\*.*? \| (\d+) \| (\d+) \|$", README.read_text(), re.M)
-    flickr8k = {verdict: int(number) for verdict, number, _ in rows}
+    rows = re.findall(r"^\| \*\*(\w+(?: \w+)?)\*\*.*? \| (\d+) \|$", README.read_text(), re.M)
+    flickr8k = {verdict: int(number) for verdict, number in rows}
     with (REPOSITORY / "reports/flickr8k/measured/claims.csv").open(encoding="utf-8", newline="") as file:
         verdicts = {row["claim"]: row["verdict"] for row in csv.DictReader(file)}
     assert flickr8k == {"contradicted": 0} | Counter(verdicts.values())
     claims = yaml.safe_load((REPOSITORY / "reports/claims.yaml").read_text())
-    assert sum(int(number) for *_, number in rows) == len(claims) == len(verdicts)
+    assert sum(flickr8k.values()) == len(verdicts) and verdicts.keys() <= {claim["id"] for claim in claims}
 
 
 def test_the_picture_shows_every_measured_claim():

@@ -171,8 +171,8 @@ def p_text(p: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference with its sign; a dash where there is none."""
-    return "–" if value is None else f"{value:+.1f}"
+    """A difference with its sign, as it is rounded, never -0.0; a dash where there is none."""
+    return "–" if value is None else f"{round(value, 1) + 0.0:+.1f}"
 
 
 def as_sentence(text: str) -> str:

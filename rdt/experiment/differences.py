@@ -24,7 +24,10 @@ TITLES = {"xe": "Differences, cross-entropy", "rl": "Differences, CIDEr optimisa
 
 @dataclass(frozen=True)
 class CodeDifference:
-    """One difference; ``switches`` are the settings that it stands for, or ``none`` says why nothing is run."""
+    """One difference; ``switches`` are the settings that it stands for, or ``none`` says why nothing is run.
+
+    ``beside``: what a reader of its number has to know.
+    """
 
     number: str
     title: str
@@ -33,6 +36,7 @@ class CodeDifference:
     switches: tuple[str, ...] = ()
     phase: Literal["xe", "rl"] = "xe"
     none: str = ""
+    beside: str = ""
 
     @property
     def row(self) -> str:

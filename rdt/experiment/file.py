@@ -34,7 +34,7 @@ from rdt.experiment.values import Loader, load_yaml, parse, parse_fields, unknow
 EXPERIMENTS = ROOT / "experiments"
 
 PATHS = ("annotations", "images", "features", "caption_features", "retrieval_features")  # the paths in Data
-NOT_EXPERIMENTS = ("tables", "differences", "controls")  # files in their folder
+NOT_EXPERIMENTS = ("tables", "differences", "controls", "readings")  # files in their folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a name becomes a folder of results/ and reports/
 
 

@@ -82,8 +82,7 @@ class Plan:
     trainings: tuple[NetworkId, ...]
     captions: tuple[CaptionJob, ...]
     cells: tuple[Cell, ...]
-    server: tuple[NetworkId, ...]  # whose captions go to the online server
-    one_step: tuple[NetworkId, ...]  # that are also captioned with T = 1
+    one_step: tuple[NetworkId, ...]  # also captioned with T = 1
     sides: tuple[SidePlan, ...] = ()  # beside the tables; cells and score sets above are the tables' alone
 
     def stages(self, run: str | Run) -> tuple[Stage, ...]:
@@ -168,7 +167,6 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
     runs: dict[str, Run] = {}
     cells: list[Cell] = []
     jobs: list[CaptionJob] = []
-    server: list[NetworkId] = []
     one_step: list[NetworkId] = []
     for name in (name for name in tables if name in experiment.tables):
         for row in tables[name]["rows"]:
@@ -180,14 +178,11 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
                 for position, run in enumerate(row_runs):
                     network = NetworkId(run.id, stage)
                     jobs.append(caption_job(experiment, run, stage, part["role"], part["split"], draws))
-                    if position == 0 and row.get("server") and network not in server:
-                        server.append(network)
-                        jobs.append(caption_job(experiment, run, stage, part["role"], "val"))
                     if position == 0 and row.get("one_step") and part["phase"] == "xe":
                         one_step.append(network)
                         jobs.append(caption_job(experiment, run, f"{stage}@T1", part["role"], part["split"], steps=1))
     trainings, captions = _close(experiment, runs, jobs)
-    return Plan(experiment, runs, trainings, captions, tuple(cells), tuple(server), tuple(one_step))
+    return Plan(experiment, runs, trainings, captions, tuple(cells), tuple(one_step))
 
 
 def _check_rows(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> None:

@@ -129,6 +129,8 @@ class Method:
     images_per_step: Count
     captions_per_image: Count
     select_on: Literal["val", "test"]
+    # Since runs have names, with a default, so that the names stay
+    guide_cascade: CaptionerOnly[bool] = False  # the teacher's row of Eq. 14 also in the second cascade
     # Controls, experiments/controls.yaml: neither the paper's nor the released code's
     keys: CaptionerOnly[Literal["ranked", "random"]] = "ranked"  # which keys the ranking visual encoder keeps
     rank_target: CaptionerOnly[Literal["own", "renumbered", "shuffled"]] = "own"  # whose q* L_rank orders by
@@ -140,6 +142,7 @@ class Data:
 
     source: Literal["scenes", "karpathy", "nocaps"]
     title: Aside[str] = ""  # name shown in tables
+    as_in_paper: Aside[bool] = False  # the data that the paper's columns of this role are about: levels compare
     # source: scenes (numbers of images and of references per test image)
     train: CountOrZero = 0
     val: CountOrZero = 0

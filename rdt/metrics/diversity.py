@@ -8,6 +8,9 @@ from itertools import chain
 from statistics import fmean
 from typing import NamedTuple
 
+from rdt.data.vocabulary import END, UNKNOWN, Vocabulary
+from rdt.metrics.tokenizer import PUNCTUATION
+
 Caption = str | Sequence[Hashable]  # words separated by spaces, or tokens
 
 
@@ -49,6 +52,11 @@ def distinct_scopes(runs: Sequence[Sequence[Caption]], n: int) -> DistinctScopes
         pooled=distinct_n(list(chain.from_iterable(runs)), n),
         per_image=fmean(distinct_n(captions, n) for captions in images),
     )
+
+
+def sayable(vocabulary: Vocabulary) -> frozenset[str]:
+    """The words of a vocabulary that a tokenised caption can hold: without its end, UNK and punctuation."""
+    return frozenset(vocabulary.words) - PUNCTUATION - {END, UNKNOWN}
 
 
 def vocabulary_usage(captions: Sequence[Caption], vocabulary_words: Collection[Hashable]) -> VocabularyUsage:

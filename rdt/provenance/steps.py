@@ -19,6 +19,7 @@ from rdt.digests import MANIFEST, ROOT
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import TABLES_FILE, CaptionJob, Cell, Plan, SidePlan
+from rdt.experiment.readings import READINGS_FILE
 from rdt.experiment.runs import (
     NetworkId,
     data_configuration,
@@ -88,8 +89,7 @@ def _captions(paths: Paths, run: str, variant: str) -> Path:
 
 def _table_files(plan: Plan, paths: Paths) -> tuple[Path, ...]:
     tables = [f"table_{name}{suffix}" for name in plan.experiment.tables for suffix in FORMATS]
-    server = ["server_RDT.zip"] if plan.server else []
-    return (*_in(paths.tables, *tables, *server), paths.reports / "README.md", paths.headline)
+    return (*_in(paths.tables, *tables), paths.reports / "README.md", paths.headline)
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,6 @@ def tables(plan: Plan, paths: Paths) -> Step:
     inputs = _measured(plan, paths)
     if plan.experiment.data["primary"].source == "scenes":
         inputs["probe"] = paths.probe
-    inputs |= {f"{run}/{stage}": _captions(paths, run, stage) for run, stage in plan.server}
     settings = {"tables": list(plan.experiment.tables), "rows": _cells_digest(plan.cells)}
     return _step("tables", plan, paths, paths.tables, settings, inputs, _table_files(plan, paths))
 
@@ -333,6 +332,7 @@ def report(plan: Plan, paths: Paths) -> Step:
         **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown},
         **{name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")},
         **_sides(plan, paths),
+        "readings": named(READINGS_FILE),
     }
     return _step("report", plan, paths, paths.report, {}, inputs)
 

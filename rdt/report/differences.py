@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rdt.experiment.differences import (
@@ -24,7 +24,7 @@ METRIC = "C"
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """One difference with its measured value, or the ``reason`` why there is none."""
+    """One difference with its measured value and what stands beside it, or the ``reason`` why there is none."""
 
     number: str
     title: str
@@ -33,6 +33,7 @@ class DifferenceRow:
     value: Value | None
     glyph: Glyph | None
     reason: str
+    beside: str = ""
 
 
 def difference_rows(side: SidePlan, paths: Paths) -> list[DifferenceRow]:
@@ -42,7 +43,10 @@ def difference_rows(side: SidePlan, paths: Paths) -> list[DifferenceRow]:
         for table in measured_differences(side, paths):
             found |= {(table.name, value.cell.row): value for value in table.values if value.cell.metric == METRIC}
     rows = [
-        _difference_row(one.title, found.get((one.phase, one.row)), one.none, one.number, one.paper, one.released)
+        replace(
+            _difference_row(one.title, found.get((one.phase, one.row)), one.none, one.number, one.paper, one.released),
+            beside=one.beside,
+        )
         for one in read_differences()
     ]
     references = [

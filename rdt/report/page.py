@@ -20,6 +20,7 @@ from rdt.claims.page import conditions, data_title, our_effect, papers_effect, s
 from rdt.claims.write import control_measurements
 from rdt.data.dataset import Image
 from rdt.experiment.plan import load_tables, phase_title, plan
+from rdt.experiment.readings import Reading, read_readings
 from rdt.experiment.settings import Experiment
 from rdt.report import captions, claims, cost, runs
 from rdt.report.ablations import TITLES, Sweep, sweeps
@@ -55,6 +56,7 @@ CONTENTS = {
     "heatmaps": "Heatmaps",
     "denoising": "Denoising",
     "curves": "Training curves",
+    "readings": "Readings",
     "differences": "Differences",
     "cost": "Cost",
     "runs": "Runs",
@@ -220,7 +222,7 @@ class Report:
         last = min(len(words) + 1, len(chain.certainty[0]))
         return bits_figure([step[:last] for step in chain.certainty], [*words, "(end)"][:last], "denoising")
 
-    # ---- controls, and paper and released code
+    # ---- controls
 
     @property
     def controls_known(self) -> bool:
@@ -233,6 +235,17 @@ class Report:
     @property
     def epochs_said(self) -> str:
         return epochs_said(self._stage.plan.side("controls"))
+
+    # ---- the paper as it is read, and the released code
+
+    @property
+    def readings(self) -> list[Reading]:
+        return read_readings()
+
+    def setting(self, reading: Reading) -> str:
+        """The switch of a reading with the experiment's value; empty where there is none."""
+        method = vars(self.experiment.method)
+        return f"{reading.switch}: {str(method[reading.switch]).lower()}" if reading.switch else ""
 
     @property
     def config(self) -> str:

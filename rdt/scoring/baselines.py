@@ -19,9 +19,9 @@ def baselines(
     retrieved: Mapping[int, str],
     scorer: Scorer,
 ) -> dict[str, Any]:
-    """What a caption is worth without a captioner, against the first five references.
+    """What a caption is worth without a captioner, against the ordinary references (``c5``).
 
-    ``human``: each of the five in turn against the other four, mean of five; ``retrieved``: the first
+    ``human``: each of the first five in turn against the others, mean of five; ``retrieved``: the first
     retrieved sentence; ``most_frequent``: the train split's commonest caption, for every image.
     """
     references = targets.references("c5")

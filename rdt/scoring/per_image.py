@@ -6,7 +6,7 @@ see the same resamples, so all their differences are paired.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 
 import numpy as np
@@ -20,7 +20,7 @@ from rdt.experiment.plan import DRAWS, Cell, Plan
 from rdt.experiment.runs import NetworkId
 from rdt.files import read_json
 from rdt.metrics import resampling, statistics
-from rdt.metrics.diversity import distinct_without_each, vocabulary_usage_without_each
+from rdt.metrics.diversity import distinct_without_each, sayable, vocabulary_usage_without_each
 from rdt.metrics.names import DRAWN_METRICS, TWINS, TWINS_COLUMN
 from rdt.metrics.statistics import UNIT, Statistics
 from rdt.scoring.files import read_columns
@@ -38,7 +38,7 @@ class PerImage:
 
     ``frame`` gives the table of images of a network (run, variant, role, split), its index the image ids, and
     ``draws`` the captions of each of its random draws, None where there are none; ``vocabulary`` the words of
-    a role.
+    a role that a caption can hold.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class PerImage:
         plan: Plan,
         frame: Callable[[str, str, str, str], pd.DataFrame | None],
         draws: Callable[[str, str, str, str], Sequence[Sequence[str]] | None],
-        vocabulary: Callable[[str], Sequence[str]],
+        vocabulary: Callable[[str], Collection[str]],
     ) -> None:
         self._plan = plan
         self._frame, self._draws, self._vocabulary = cache(frame), draws, cache(vocabulary)
@@ -68,8 +68,8 @@ class PerImage:
                 return None
             return [list(results_by_image(read_json(path), path).values()) for path in files]
 
-        def vocabulary(role: str) -> Sequence[str]:
-            return Vocabulary.load(paths.vocabulary(role)).words
+        def vocabulary(role: str) -> Collection[str]:
+            return sayable(Vocabulary.load(paths.vocabulary(role)))
 
         return cls(plan, frame, draws, vocabulary)
 

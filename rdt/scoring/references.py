@@ -1,4 +1,9 @@
-"""The references that captions are scored against, and the images of a split in their order."""
+"""The references that captions are scored against, and the images of a split in their order.
+
+The set ``c5`` are an image's ordinary references. The protocol on COCO scores against all of them (pycocoevalcap;
+Karpathy's test images have 5 to 7). Where every image has 40, these hold Table III's other set, ``c40``, and the
+first five are the ordinary ones, as on the online server.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from rdt.experiment.settings import Role
 from rdt.metrics.corpus import Scorer
 from rdt.workspace import Workspace
 
-REFERENCES = {"c5": 5, "c40": 40}
+REFERENCES = {"c5": 5, "c40": 40}  # how many each image needs
 DOMAINS = {"in": "in-domain", "near": "near-domain", "out": "out-domain"}
 
 
@@ -28,21 +33,30 @@ class Targets:
     split: str
     images: tuple[Image, ...]
 
+    @property
+    def least(self) -> int:
+        """How many references the image with the fewest has."""
+        return min(len(image.captions) for image in self.images)
+
+    @property
+    def ordinary(self) -> int | None:
+        """How many of an image's references are its ordinary ones, the first; None for all of them."""
+        return REFERENCES["c5"] if self.least >= REFERENCES["c40"] else None
+
     def references(self, scope: str) -> dict[int, list[str]] | None:
         """References by image id of a scope ``set`` or ``set/domain``, or None where an image has too few."""
         name, _, domain = scope.partition("/")
-        wanted = REFERENCES.get(name)
         images = [image for image in self.images if domain in ("", "entire") or image.domain == DOMAINS[domain]]
-        if not images or (wanted and min(len(image.captions) for image in images) < wanted):
+        if not images or self.least < REFERENCES.get(name, 1):
             return None
-        return {image.id: [caption.raw for caption in image.captions[:wanted]] for image in images}
+        most = {"c5": self.ordinary, "c40": REFERENCES["c40"]}.get(name)
+        return {image.id: [caption.raw for caption in image.captions[:most]] for image in images}
 
     def lack(self, scope: str) -> str:
         """Why :meth:`references` has none."""
         name, _, domain = scope.partition("/")
-        least = min(len(image.captions) for image in self.images)
-        if least < REFERENCES.get(name, 1):
-            return f"not run: {name} needs {REFERENCES[name]} references per image, {self.role} has {least}"
+        if self.least < REFERENCES.get(name, 1):
+            return f"not run: {name} needs {REFERENCES[name]} references per image, {self.role} has {self.least}"
         return f"not run: {self.role} has no images of domain {DOMAINS.get(domain, domain)}"
 
     def units(self, image_ids: Iterable[int]) -> np.ndarray:
@@ -59,7 +73,7 @@ class Targets:
         return [caption.raw for image in self.images for caption in image.captions[:most]]
 
     def words_per_reference(self, scorer: Scorer) -> float:
-        return fmean(map(len, scorer.words(self.texts(REFERENCES["c5"]))))
+        return fmean(map(len, scorer.words(self.texts(self.ordinary))))
 
 
 def in_order(captions: Mapping[int, str], images: Sequence[Image], where: Path) -> dict[int, str]:

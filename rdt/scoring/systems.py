@@ -19,7 +19,7 @@ from rdt.experiment.plan import Plan
 from rdt.experiment.settings import Role
 from rdt.files import read_json
 from rdt.metrics.corpus import Request, Scorer, Scores
-from rdt.metrics.diversity import distinct_scopes, vocabulary_usage
+from rdt.metrics.diversity import distinct_scopes, sayable, vocabulary_usage
 from rdt.metrics.statistics import UNIT
 from rdt.scoring.files import ScoreDocument, scope_columns, scope_document, write_scores
 from rdt.scoring.references import Targets, in_order
@@ -138,7 +138,7 @@ def _document(
         "not_run": scorer.not_run() | lacking,
         "mean_words": fmean(map(len, words)),
         "distinct_captions": len(set(map(tuple, words))),
-        "vocabulary_usage": vocabulary_usage(words, vocabulary.words)._asdict(),
+        "vocabulary_usage": vocabulary_usage(words, sayable(vocabulary))._asdict(),
         "diversity": drawn_diversity(drawn, vocabulary, scorer) if drawn else None,
     }
 
@@ -153,10 +153,11 @@ def drawn_diversity(
     """
     draws = [scorer.words(list(draw.values())) for draw in drawn]
     pooled = [words for draw in draws for words in draw]
+    usable = sayable(vocabulary)
     usages = {
-        "mean": [vocabulary_usage(draw, vocabulary.words) for draw in draws],
-        "pooled": [vocabulary_usage(pooled, vocabulary.words)],
-        "per_image": [vocabulary_usage(image, vocabulary.words) for image in zip(*draws, strict=True)],
+        "mean": [vocabulary_usage(draw, usable) for draw in draws],
+        "pooled": [vocabulary_usage(pooled, usable)],
+        "per_image": [vocabulary_usage(image, usable) for image in zip(*draws, strict=True)],
     }
     distinct = {f"D@{n}": distinct_scopes(draws, n) for n in (2, 3)}
     return {

@@ -35,7 +35,7 @@ class StudyNetwork(Workspace):
     def plan(self) -> Plan:
         runs = {self.network.id: self.network}
         trainings = (NetworkId(self.network.id, STAGE),)
-        return Plan(self.experiment, runs, trainings, self.jobs, cells=(), server=(), one_step=())
+        return Plan(self.experiment, runs, trainings, self.jobs, cells=(), one_step=())
 
     def places(self, run: Run, stage: Stage) -> tuple[Place, ...]:
         """Place in MLflow: under the study, with the parameters as tags."""

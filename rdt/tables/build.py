@@ -16,6 +16,7 @@ from rdt.experiment.plan import Cell, Plan
 from rdt.metrics.resampling import holm
 from rdt.scoring.measurements import Measurements
 from rdt.tables.notes import (
+    base_note,
     budget_note,
     cascade_note,
     data_note,
@@ -25,7 +26,7 @@ from rdt.tables.notes import (
     spice_note,
     test_note,
 )
-from rdt.tables.table import RowComparison, Table, Value
+from rdt.tables.table import BaseDifference, RowComparison, Table, Value
 
 
 def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], measurements: Measurements) -> list[Table]:
@@ -39,7 +40,11 @@ def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], measuremen
             for part in definition["parts"]
         )
         filled = [fill(cell, published.get((cell.row, cell.column), ""), measurements) for cell in cells]
-        values = compare_rows(filled, definition["reference"], measurements)
+        if definition.get("hidden"):
+            filled = [replace(value, as_in_paper=False) for value in filled]
+        values = compare_rows(
+            against_base(filled, definition["base"], measurements), definition["reference"], measurements
+        )
         notes = (
             metric_note(values),
             *definition.get("notes", ()),
@@ -49,6 +54,7 @@ def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], measuremen
             *budget_note(plan.experiment, bool(definition.get("grid"))),
             *spice_note(values),
             interval_note(values),
+            *base_note(values),
             *test_note(name, values),
         )
         built.append(Table(name, definition["title"], notes, parts, values))
@@ -59,12 +65,33 @@ def fill(cell: Cell, paper: str, measurements: Measurements) -> Value:
     """Value of one cell: quoted, measured, or not run with its reason; ``paper`` is "" where it prints none."""
     if not cell.measured:
         return Value(cell, paper, "published" if paper else "")
-    reason = measurements.reason(cell)
+    alike, reason = as_in_paper(cell, measurements.plan), measurements.reason(cell)
     if reason:
-        return Value(cell, paper, reason)
+        return Value(cell, paper, reason, as_in_paper=alike)
     runs = " ".join(f"{run}/{cell.stage}" for run in cell.runs)
     estimate = measurements.estimate(cell)
-    return Value(cell, paper, "measured", runs, estimate, spice=measurements.spice(cell))
+    return Value(cell, paper, "measured", runs, estimate, spice=measurements.spice(cell), as_in_paper=alike)
+
+
+def as_in_paper(cell: Cell, plan: Plan) -> bool:
+    """Whether the networks of a cell learn from the paper's own data, and are tested on them."""
+    data = plan.experiment.data
+    roles = {cell.role, *(plan.runs[run].role for run in cell.runs)}
+    return all(role in data and data[role].as_in_paper for role in roles)
+
+
+def against_base(values: Sequence[Value], base: str, measurements: Measurements) -> tuple[Value, ...]:
+    """Values of a table with the differences of its measured rows to its row ``base``."""
+    bases = {value.cell.column: value for value in values if value.cell.row == base and value.run}
+
+    def over_base(value: Value) -> BaseDifference | None:
+        other = bases.get(value.cell.column)
+        if not value.run or other in (None, value) or not measurements.common_seeds(value.cell, other.cell):
+            return None
+        paper = float(value.paper) - float(other.paper) if value.paper and other.paper else None
+        return BaseDifference(base, measurements.difference(value.cell, other.cell), paper)
+
+    return tuple(replace(value, over_base=over_base(value)) for value in values)
 
 
 def compare_rows(values: Sequence[Value], reference: str, measurements: Measurements) -> tuple[Value, ...]:

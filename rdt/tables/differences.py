@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable
+
+from rdt.experiment.differences import read_differences
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import SidePlan
 from rdt.files import atomic_write_text
 from rdt.tables.build import compare_rows
-from rdt.tables.formats import to_tests_csv
+from rdt.tables.formats import TEST_COLUMNS, to_tests_csv
 from rdt.tables.sides import score_side, side_measurements, side_values
 from rdt.tables.table import Table
 from rdt.workspace import Workspace
@@ -26,8 +31,17 @@ def measured_differences(side: SidePlan, paths: Paths) -> list[Table]:
 def write_differences(workspace: Workspace, side: SidePlan) -> None:
     """Score the networks of the differences and write their table."""
     score_side(workspace, side)
-    first, *others = (
-        to_tests_csv(table).splitlines(keepends=True) for table in measured_differences(side, workspace.paths)
-    )
-    text = "".join([*first, *(line for lines in others for line in lines[1:])])
+    text = differences_csv(measured_differences(side, workspace.paths))
     atomic_write_text(workspace.paths.side_table(side.name), text)
+
+
+def differences_csv(tables: Iterable[Table]) -> str:
+    """CSV of the tables' tests, with what stands ``beside`` each number."""
+    beside = {one.row: one.beside for one in read_differences()}
+    out = io.StringIO()
+    writer = csv.DictWriter(out, (*TEST_COLUMNS, "beside"), lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for line in csv.DictReader(io.StringIO(to_tests_csv(table))):
+            writer.writerow(line | {"beside": beside.get(line["row"], "")})
+    return out.getvalue()

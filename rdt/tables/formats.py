@@ -7,11 +7,16 @@ import io
 import re
 from itertools import accumulate, pairwise
 
+from rdt.metrics.resampling import Estimate
+from rdt.scoring.measurements import Difference
 from rdt.tables.blocks import blocks, metric_of, why_empty_cells
 from rdt.tables.table import RowComparison, Table, Value
 from rdt.templates import filled
 
-COLUMNS = ("table", "row", "column", "paper", "ours", "ci_low", "ci_high", "n_seeds", "status", "run")
+COLUMNS = (
+    *("table", "row", "column", "paper", "ours", "ci_low", "ci_high", "n_seeds", "status", "run"),
+    *("base", "over_base", "over_base_low", "over_base_high", "paper_over_base"),
+)
 TEST_COLUMNS = (
     *("table", "row", "column", "ours", "sd", "n_seeds", "n_images"),
     *("reference", "difference", "ci_low", "ci_high", "interval_over", "p", "p_holm"),
@@ -29,8 +34,12 @@ def to_csv(table: Table) -> str:
             numbers = ("", "", "", "")
             if estimate is not None:
                 numbers = (*map(_cell_number, (estimate.value, estimate.low, estimate.high)), estimate.seeds)
+            over, against = value.over_base, ("",) * 5
+            if over is not None:
+                found = (over.ours.value, over.ours.low, over.ours.high, over.paper)
+                against = (over.base, *map(_cell_number, found))
             where = (value.cell.table, value.cell.row, value.cell.column)
-            writer.writerow((*where, value.paper, *numbers, value.status, value.run))
+            writer.writerow((*where, value.paper, *numbers, value.status, value.run, *against))
     return out.getvalue()
 
 
@@ -68,21 +77,36 @@ def _cell_number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
+def _tenths(value: float | None, sign: str = "") -> str:
+    """A level, or with ``sign`` + a difference, as it is printed, never -0.0; a dash where there is none."""
+    return "–" if value is None else f"{round(value, 1) + 0.0:{sign}.1f}"
+
+
+def _bracketed(of: Estimate | Difference, sign: str = "") -> str:
+    """The ends of an interval in brackets; empty where there is none."""
+    return "" if of.low is None else f"[{_tenths(of.low, sign)}, {_tenths(of.high, sign)}]"
+
+
 def to_markdown(table: Table) -> str:
-    """Markdown with ``paper / **ours** ± sd (difference)`` in a measured cell; a table too wide is cut at its parts."""
+    """Markdown: a measured row has our numbers with their intervals, and under it its difference to the base row.
+
+    The paper's levels and the differences to them stand there on the paper's own data alone. A table too wide is cut
+    at its parts.
+    """
     found = blocks(table)
     return filled(
         "tables/table.md.jinja",
         table=table,
         blocks=found,
         quoted=any(not value.cell.measured for value in table.values),
-        several_seeds=any(value.estimate and value.estimate.seeds > 1 for value in table.values),
+        number=_tenths,
+        interval=_bracketed,
         reasons=why_empty_cells(value for block in found for *_, values in block.rows for value in values),
     )
 
 
 def to_latex(table: Table) -> str:
-    """LaTeX document of one booktabs table; a measured row has a line for the paper, ours and the difference."""
+    """LaTeX document of one booktabs table; a measured row has a line for each number that :func:`to_markdown` has."""
     columns = [column for _, names in table.parts for column in names]
     return filled(
         "tables/table.tex.jinja",
@@ -92,6 +116,8 @@ def to_latex(table: Table) -> str:
         rows=[(*about, [values[column] for column in columns]) for *about, values in table.rows],
         reasons=why_empty_cells(table.values),
         tex=latex_escape,
+        number=_tenths,
+        interval=_bracketed,
     )
 
 

@@ -31,7 +31,11 @@ def data_note(experiment: Experiment, values: Sequence[Value]) -> str:
             f"Ours is measured on rendered images: {sets}. The paper's numbers are about photographs: "
             "compare differences between rows, not levels."
         )
-    return f"Ours is measured on: {sets}." if sets else "The experiment has the data of none of its columns."
+    if not sets:
+        return "The experiment has the data of none of its columns."
+    if all(value.as_in_paper for value in values if value.cell.measured and value.cell.role in roles):
+        return f"Ours is measured on the paper's own data: {sets}."
+    return f"Ours is measured on {sets}; not all of it is the paper's: compare differences between rows, not levels."
 
 
 def cascade_note(experiment: Experiment, cascades: str) -> tuple[str, ...]:
@@ -82,18 +86,28 @@ def diversity_scopes(drawn: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
 
 
 def interval_note(values: Sequence[Value]) -> str:
-    """Number of seeds behind the means, and what the intervals of the CSV are about."""
+    """Number of seeds behind the means, and what the intervals are about."""
     seeds = sorted({value.estimate.seeds for value in values if value.estimate})
     single = (
-        "95 % bootstrap intervals over the test images in the CSV, which say nothing about other seeds: with one "
-        "seed the scatter of training is unknown."
+        "95 % bootstrap intervals over the test images, which say nothing about other seeds: with one seed the "
+        "scatter of training is unknown."
     )
-    several = "mean over seeds ± their standard deviation, with 95 % intervals over images and seeds in the CSV"
     if not seeds or seeds[-1] == 1:
         return f"Ours: one seed, with {single}"
-    if seeds[0] == 1:
-        return f"Ours: where ± stands, {several}; elsewhere one seed, with {single}"
-    return f"Ours: {several}; {' or '.join(map(str, seeds))} seeds."
+    several = f"mean over {' or '.join(str(count) for count in seeds if count > 1)} seeds, with 95 % intervals over "
+    several += "images and seeds"
+    return (
+        f"Ours: {several}; where a cell has one seed (n_seeds in the CSV), {single}"
+        if seeds[0] == 1
+        else f"Ours: {several}."
+    )
+
+
+def base_note(values: Sequence[Value]) -> tuple[str, ...]:
+    """A note on the row that the others stand beside; none where it or all others were not run."""
+    bases = dict.fromkeys(value.over_base.base for value in values if value.over_base)
+    paired = "paired, image by image and seed by seed, and their intervals cover what the levels' do"
+    return tuple(f"Base row: {base}. Our differences to it are {paired}." for base in bases)
 
 
 def test_note(name: str, values: Sequence[Value]) -> tuple[str, ...]:

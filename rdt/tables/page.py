@@ -7,17 +7,16 @@ from typing import Any
 
 from rdt.experiment.plan import Plan, phase_title
 from rdt.experiment.runs import NetworkId
+from rdt.scoring.evaluation import interval_text
 from rdt.scoring.measurements import Score
-from rdt.tables.table import Table
+from rdt.tables.table import Table, Value
 from rdt.templates import filled
 
 
 def headline(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mapping[str, Any] | None) -> list[str]:
-    """Lines that end a run: RDT's CIDEr, against the paper, SCD-Net, humans and one step."""
-    photographs = ", on photographs" if plan.experiment.data["primary"].source == "scenes" else ""
+    """Lines that end a run: CIDEr of Table II's rows beside the paper's, and RDT's against humans and one step."""
     lines = [
-        f"{row}: CIDEr {value.ours:.1f} after {phase_title(value.cell.stage)}"
-        + (f" (paper{photographs}: {value.paper})" if value.paper else "")
+        f"{row}: CIDEr {value.ours:.1f} after {phase_title(value.cell.stage)}{_beside(value)}"
         for table in tables
         if table.name == "II"
         for _, row, _, values in table.rows
@@ -27,6 +26,16 @@ def headline(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mappi
     for network in plan.one_step:
         lines += _against_baselines(score, network, baselines)
     return lines
+
+
+def _beside(value: Value) -> str:
+    """What the paper says of a cell: its level if the data are its own, and the difference to the base row."""
+    found = f" (paper: {value.paper})" if value.as_in_paper and value.paper else ""
+    over = value.over_base
+    if over is not None and over.paper is not None:
+        ours = interval_text(over.ours.value, over.ours.low, over.ours.high, "+")
+        found += f", {ours} against {over.base} (paper: {over.paper:+.1f})"
+    return found
 
 
 def _against_baselines(score: Score, network: NetworkId, baselines: Mapping[str, Any] | None) -> list[str]:
@@ -88,7 +97,6 @@ def summary(
         name=plan.experiment.name,
         tables=tables,
         status_counts=_status_counts,
-        server=plan.server,
         headline=lines,
         baselines=baselines,
         twins=twin_rows(plan, score),

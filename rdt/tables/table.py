@@ -32,11 +32,21 @@ class RowComparison:
 
 
 @dataclass(frozen=True)
+class BaseDifference:
+    """A cell minus the same column of its table's base row: ours, and the paper's, None where it prints no number."""
+
+    base: str
+    ours: Difference
+    paper: float | None
+
+
+@dataclass(frozen=True)
 class Value:
     """One position of a table: what the paper prints there ("" if nothing) and what we measured.
 
     ``status``: measured, published, or ``not run: reason``. ``run``: the runs and their stage, if measured.
-    ``spice``: which SPICE an S is.
+    ``spice``: which SPICE an S is. ``as_in_paper``: whether ours is about the paper's own data; only then its level
+    compares with the paper's.
     """
 
     cell: Cell
@@ -46,6 +56,8 @@ class Value:
     estimate: Estimate | None = None
     comparison: RowComparison | None = None
     spice: str = ""
+    as_in_paper: bool = False
+    over_base: BaseDifference | None = None
 
     @property
     def ours(self) -> float | None:
@@ -54,8 +66,9 @@ class Value:
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the paper's; None where either is missing."""
-        return None if self.ours is None or not self.paper else self.ours - float(self.paper)
+        """Ours minus the paper's; None where either is missing, or ours is about other data."""
+        comparable = self.as_in_paper and self.paper and self.ours is not None
+        return self.ours - float(self.paper) if comparable else None
 
     @property
     def significant(self) -> bool:
@@ -72,6 +85,16 @@ class Table:
     notes: tuple[str, ...]
     parts: tuple[tuple[str, tuple[str, ...]], ...]  # (title, columns)
     values: tuple[Value, ...]
+
+    @property
+    def as_in_paper(self) -> bool:
+        """Whether any of its cells is measured on the paper's own data."""
+        return any(value.as_in_paper for value in self.values)
+
+    @property
+    def base(self) -> str:
+        """The row that the others stand beside; "" where it or all others were not run."""
+        return next((value.over_base.base for value in self.values if value.over_base), "")
 
     @property
     def rows(self) -> list[tuple[str, str, bool, dict[str, Value]]]:

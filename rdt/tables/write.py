@@ -1,50 +1,21 @@
-"""Write an experiment's tables, its page and the archive for the test server."""
+"""Write an experiment's tables and its page."""
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rdt.data.coco import results_by_image
-from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan
-from rdt.experiment.runs import NetworkId
-from rdt.files import atomic_write_bytes, atomic_write_text, read_json
+from rdt.files import atomic_write_text, read_json
 from rdt.scoring.measurements import Measurements
 from rdt.tables.build import build_tables
 from rdt.tables.formats import to_csv, to_latex, to_markdown, to_tests_csv
 from rdt.tables.page import headline, summary
 
-# The online server
-
-
-def server_zip(paths: Paths, network: NetworkId, name: str) -> bytes:
-    """The archive that the COCO captions server takes: results of test and val under its names.
-
-    The same captions give the same bytes. Raises UserError for an image id that is not an integer.
-    """
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for split in ("test", "val"):
-            path = paths.captions(*network, "primary", split)
-            captions = results_by_image(read_json(path), path)
-            for image in captions:
-                if type(image) is not int:
-                    raise UserError(path, f"image id {image!r} is not an integer", "the server takes integers only")
-            content = json.dumps([{"image_id": image, "caption": text} for image, text in captions.items()])
-            archive.writestr(zipfile.ZipInfo(f"captions_{split}2014_{name}_results.json"), content)
-    return out.getvalue()
-
-
-# Files
-
 
 def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths: Paths) -> list[str]:
-    """Write every table as CSV, Markdown and LaTeX, the server's archive and the page; returns the headline.
+    """Write every table as CSV, Markdown and LaTeX, and the page; returns the headline.
 
     The headline is written too, after where the tables and the page are: what a workflow ends with.
     """
@@ -55,8 +26,6 @@ def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths
     for table in tables:
         for suffix, form in forms.items():
             atomic_write_text(paths.tables / f"table_{table.name}{suffix}", form(table))
-    for network in plan.server:
-        atomic_write_bytes(paths.tables / "server_RDT.zip", server_zip(paths, network, "RDT"))
     baselines = read_baselines(paths, plan.experiment.data)
     probe = read_json(paths.probe) if paths.probe.exists() else None
     lines = headline(plan, tables, score, baselines.get("primary"))

@@ -42,8 +42,8 @@ class CaptionerRL(CaptionerXE):
 
     ``teacher`` (n, L) are the teacher's captions of the train images. Every row of an image denoises
     the teacher's caption once, at its own timestep; words are drawn independently at each position.
-    In the first cascade one row of each image stands for the teacher: its sample is the teacher's
-    caption (N_y of Eq. 14 counts it).
+    One row of each image stands for the teacher: its sample is the teacher's caption (N_y of Eq. 14 counts
+    it). In the second cascade none does, as in SCD-Net, but with ``guide_cascade``.
     """
 
     teacher: np.ndarray
@@ -65,7 +65,7 @@ class CaptionerRL(CaptionerXE):
         baseline = log_p.argmax(-1)
         rng = torch.Generator(log_p.device).manual_seed(sample_seed(self.seed, epoch, step, log_p.device))
         sample = torch.multinomial(log_p.detach().exp().flatten(0, 1), 1, generator=rng).view_as(baseline)
-        if cascade is None:
+        if cascade is None or method.guide_cascade:
             self._guide(sample, batch.rows, positions, epoch)
         return critical_losses(log_p, sample, rewards(reward, sample, images), rewards(reward, baseline, images))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import shutil
 from dataclasses import asdict, replace
@@ -23,7 +24,11 @@ from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan, load_tables, plan
 from rdt.experiment.settings import Experiment
 from rdt.experiment.sides import SidePaths, side_plan, with_sides
+from rdt.metrics.resampling import Estimate
+from rdt.model.attention import key_counts
 from rdt.provenance import steps
+from rdt.tables.differences import differences_csv
+from rdt.tables.table import Table, Value
 from tests.support import tiny
 from tests.support.finished import FILE, python, rdt
 from tests.support.repository import REPOSITORY
@@ -150,3 +155,27 @@ def test_two_differences_trained_scored_and_shown(finished, tmp_path):
     assert "Not run:" not in page.partition('id="differences"')[2].partition("</section>")[0]
     assert page.count("15. noise while sampling") == 1
     assert (folder / "reports/tiny/tables/table_II.csv").read_text() == tables_before
+
+
+def test_what_stands_beside_a_number():
+    """The shares of #3 alone on the paper's 50 tokens and, with #1, on the released code's 49, without their last."""
+    beside = {one.number: one.beside for one in read_differences() if one.beside}
+    assert set(beside) == {"3", "12", "14", "19"}
+    _, released = presets()
+    kept, reused = key_counts(50, released["lambda_f"], released["lambda_e"])
+    assert (kept, 50 - reused - 1) == (38, 24)
+    kept, reused = key_counts(49, released["lambda_f"], released["lambda_e"])
+    assert (kept, 49 - reused - 1) == (37, 24)
+    assert "38 of 50 keys" in beside["3"] and "37 of its 49" in beside["3"]
+
+
+def test_it_stands_in_the_file_too():
+    cells = {cell.row: cell for cell in planned(SMOKE).cells if cell.metric == "C" and cell.stage == "xe"}
+    estimate = Estimate(50.0, 49.0, 51.0, None, 0.5, None, 1, 12)
+    rows = (REFERENCE, "12 images in a step")
+    table = Table(
+        "xe", "", (), (("", ("C",)),), tuple(Value(cells[row], "", "measured", "r", estimate) for row in rows)
+    )
+    lines = list(csv.DictReader(io.StringIO(differences_csv([table, table]))))
+    assert [line["beside"] for line in lines] == ["", "half as many updates in the same epochs"] * 2
+    assert lines[0]["ours"] == "50.0000"

@@ -388,3 +388,13 @@ def test_the_schema_and_the_reader_agree(content):
         spoilt = json.loads(json.dumps(content))
         put(spoilt, key, value)
         assert not validator.is_valid(spoilt), key
+
+
+def test_recipes_declare_which_data_are_the_papers_own():
+    """Flickr30k in COCO's place is not: the paper's Table II is about COCO."""
+    declared = {
+        name: {role for role, data in load_experiment(name).data.items() if data.as_in_paper}
+        for name in ("coco", "flickr30k", "flickr8k", "scenes", "smoke")
+    }
+    expected = {"coco": {"primary", "secondary", "novel"}}
+    assert declared == expected | dict.fromkeys(("flickr30k", "flickr8k", "scenes", "smoke"), set())

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rdt.data.vocabulary import Vocabulary
 from rdt.metrics.diversity import (
     distinct_n,
     distinct_scopes,
     distinct_without_each,
+    sayable,
     vocabulary_usage,
     vocabulary_usage_without_each,
 )
@@ -62,6 +64,13 @@ def test_runs_that_do_not_match_are_refused():
         distinct_scopes([["a", "b"], ["a"]], 2)
     with pytest.raises(ValueError, match="at least one"):
         distinct_scopes([], 2)
+
+
+def test_what_no_caption_can_hold_is_no_word_to_use():
+    """Three words, an end, a comma, a dash and UNK: the tokeniser takes punctuation away, and lower case has no UNK."""
+    vocabulary = Vocabulary((".", "a", ",", "red", "--", "ball", "UNK"))
+    assert sayable(vocabulary) == {"a", "red", "ball"}
+    assert vocabulary_usage(["a ball . UNK ,"], sayable(vocabulary)) == (pytest.approx(200 / 3), 2)
 
 
 def test_vocabulary_usage_counts_each_word_of_the_vocabulary_once():

@@ -138,9 +138,6 @@ def test_the_error_of_words_used_is_that_of_leaving_out_each_pair(scored):
 
 def test_tables_and_claims_from_files(scored):
     made, paths = scored
-    for run, stage in made.server:
-        source = paths.captions(run, stage, "primary", "test")
-        paths.captions(run, stage, "primary", "val").write_bytes(source.read_bytes())
     write_tables(made, load_tables(), paths)
     judgements = write_claims(made, paths, read_claims())
     tests = list(csv.DictReader((paths.tables / "table_II_tests.csv").open()))

@@ -68,7 +68,7 @@ def test_score_documents_and_parquet(paths, scorer):
     assert written["mean_words"] == 3
     assert written["mean_words_references"] == pytest.approx((3 + 3 + 2 + 2 + 3) / 5)
     assert written["distinct_captions"] == 1
-    assert written["vocabulary_usage"] == {"percent": pytest.approx(300 / 7), "count": 3}
+    assert written["vocabulary_usage"] == {"percent": pytest.approx(300 / 5), "count": 3}
     assert written["twins"] is None
 
     frame = pd.read_parquet(paths.scores(system.run, "xe", "primary", "test").with_suffix(".parquet"))
@@ -94,9 +94,10 @@ def test_diversity_scopes_by_hand(scorer):
     assert scopes["pooled"]["D@2"] == pytest.approx(100 * 3 / 11)
     assert scopes["per_image"]["D@2"] == pytest.approx(100 * (2 / 6 + 3 / 5) / 2)
     assert scopes["mean"]["D@3"] == pytest.approx(100 * (1 / 6 + 1 / 5) / 2)
-    # Words used of 7: {a, red, ball} and {a, red, ball, cube}; both draws together 4; images 3 and 4.
+    # Words used of the 5 that a caption can hold (not `.`, not UNK): {a, red, ball} and {a, red, ball, cube}; both
+    # draws together 4; images 3 and 4.
     assert scopes["mean"]["words"] == scopes["per_image"]["words"] == 3.5
-    assert scopes["pooled"]["Voc-u"] == pytest.approx(400 / 7)
+    assert scopes["pooled"]["Voc-u"] == pytest.approx(400 / 5)
 
 
 def test_novel_domains_are_scored_by_themselves(paths, scorer):
@@ -158,7 +159,7 @@ def test_what_was_answered_once_is_kept(paths):
 
 
 def test_baselines_by_hand(scorer):
-    """Humans: each of five references against the other four; all words of `a b c d e` texts agree or none does."""
+    """Humans: each of five references against the others; all words of `a b c d e` texts agree or none does."""
     same = ("a red ball",) * 5
     other = ("two blue cubes",) * 5
     targets = Targets("primary", "test", (image(1, *same), image(2, *other)))
@@ -190,3 +191,23 @@ def test_twins_are_one_unit_whatever_their_ids():
     """An id may be 0, and nothing follows from the order of the images."""
     images = (image(5, *FIVE), image(1, *OTHER, twin=0), image(3, *FIVE), image(0, *FIVE, twin=1))
     assert list(Targets("primary", "test", images).units([0, 1, 3, 5])) == [0, 0, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("counts", "ordinary", "forty"),
+    [
+        ((5, 5), [5, 5], False),
+        ((5, 7), [5, 7], False),  # as COCO's test images: the protocol scores against all of an image's
+        ((8, 39), [8, 39], False),
+        ((40, 41), [5, 5], True),  # the scenes' 40 stand for the server's, whose c5 are the first five
+        ((4, 6), None, False),
+    ],
+)
+def test_an_image_is_scored_against_all_its_ordinary_references(counts, ordinary, forty):
+    texts = [tuple(f"text {number}" for number in range(count)) for count in counts]
+    targets = Targets("primary", "test", tuple(image(at, *own) for at, own in enumerate(texts)))
+    found, every = targets.references("c5"), targets.references("c40")
+    assert (found and [len(own) for own in found.values()]) == ordinary
+    assert (every and [len(own) for own in every.values()]) == ([40, 40] if forty else None)
+    if found:
+        assert all(list(own[: len(found[at])]) == found[at] for at, own in enumerate(texts))

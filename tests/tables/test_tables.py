@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,6 @@ import pytest
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import load_tables, plan
-from rdt.experiment.runs import NetworkId
 from rdt.experiment.settings import TABLES, Data, Seeds
 from rdt.metrics.statistics import to_columns
 from rdt.scoring.measurements import Measurements
@@ -25,7 +23,7 @@ from rdt.tables.build import build_tables
 from rdt.tables.formats import COLUMNS, TEST_COLUMNS, latex_escape, to_csv, to_latex, to_markdown, to_tests_csv
 from rdt.tables.notes import data_note
 from rdt.tables.page import headline
-from rdt.tables.write import server_zip, write_tables
+from rdt.tables.write import write_tables
 from tests.experiment.test_plan import experiment, runs_of
 
 CIDER = {"rdt": 200.0, "lambda_f1-lambda_e0-lambda_rank0": 190.0, "lambda_e1": 199.0}
@@ -111,7 +109,13 @@ def test_csv_of_a_measured_cell(tables, single):
         "n_seeds": "1",
         "status": "measured",
         "run": runs_of(single, "II", "RDT◇", "xe/C")[0] + "/xe",
+        "base": "SCD-Net◇ (CVPR23) [9]",
+        "over_base": "10.0000",
+        "over_base_low": line["over_base_low"],
+        "over_base_high": line["over_base_high"],
+        "paper_over_base": "4.6000",  # 125.9 - 121.3
     }
+    assert 9 < float(line["over_base_low"]) < 10 < float(line["over_base_high"]) < 11
     half = 2.0227 * SPREAD_ERROR  # Student's t of 39 degrees of freedom
     assert float(line["ci_low"]) == pytest.approx(200 - half, abs=0.5)
     assert float(line["ci_high"]) == pytest.approx(200 + half, abs=0.5)
@@ -170,9 +174,10 @@ def test_mean_and_interval_over_seeds_and_images(two):
     assert float(line["ci_low"]) == pytest.approx(202.5 - half, abs=0.5)
     assert float(line["ci_high"]) == pytest.approx(202.5 + half, abs=0.5)
     assert lines_of(table, to_tests_csv)["λ_F=0.75, λ_E=0.55", "C"]["sd"] == "3.5355"
-    assert "125.9 / **202.5** ± 3.5 (+76.6)" in to_markdown(table)
-    assert r"\textbf{202.5} $\pm$ 3.5" in to_latex(table)
-    assert any(note.startswith("Ours: mean over seeds ± their standard deviation") for note in table.notes)
+    shown = f"[{float(line['ci_low']):.1f}, {float(line['ci_high']):.1f}]"
+    assert f"| **202.5** {shown} |" in to_markdown(table) and r"& \textbf{202.5} &" in to_latex(table)
+    assert f"& {shown} &" in to_latex(table)
+    assert any(note.startswith("Ours: mean over 2 seeds, with 95 %") for note in table.notes)
 
 
 def test_without_scores_by_image_several_seeds_have_students_interval(two):
@@ -185,7 +190,8 @@ def test_phases_may_differ_in_their_seeds():
     table = built(planned)[0]
     lines = lines_of(table)
     assert (lines["RDT◇", "xe/C"]["n_seeds"], lines["RDT◇", "rl/C"]["n_seeds"]) == ("2", "1")
-    assert any(note.startswith("Ours: where ± stands, mean over seeds") for note in table.notes)
+    noted = next(note for note in table.notes if note.startswith("Ours: mean over 2 seeds, "))
+    assert "where a cell has one seed (n_seeds in the CSV), 95 % bootstrap intervals over the test images" in noted
 
 
 def test_rows_are_compared_with_the_reference(tables):
@@ -201,7 +207,7 @@ def test_rows_are_compared_with_the_reference(tables):
     assert len(tests) == 4  # CIDEr of SCD-Net and the teacher in two blocks; nothing else is known by image
     assert {line["p_holm"] for line in tests} == {"0.0004"}  # 4 / 10,001
     text = to_markdown(tables["II"])
-    assert r"121.3 / **190.0**\* (+68.7)" in text and "125.9 / **200.0** (+74.1)" in text
+    assert r"| **190.0**\* [" in text and "| **200.0** [" in text
     assert r"- \*: differs from RDT◇" in text and "for the 4 tests of this table" in text
     assert r"\textbf{190.0}$^{*}$" in to_latex(tables["II"])
 
@@ -222,10 +228,10 @@ def test_spice_dp_is_marked(single):
         return found | {"spice": "SPICE-dp"}
 
     table = next(table for table in built(single, with_spice) if table.name == "II")
-    assert "22.7 / **14.0**† (-8.7)" in to_markdown(table) and "- †: SPICE-dp in place of SPICE" in to_markdown(table)
+    assert "| **14.0**† |" in to_markdown(table) and "- †: SPICE-dp in place of SPICE" in to_markdown(table)
     assert r"\textbf{14.0}$^{\dagger}$" in to_latex(table) and to_latex(table).isascii()
     original = next(t for t in built(single, lambda *of: with_spice(*of) | {"spice": "SPICE"}) if t.name == "II")
-    assert "†" not in to_markdown(original) and "22.7 / **14.0** (-8.7)" in to_markdown(original)
+    assert "†" not in to_markdown(original) and "| **14.0** |" in to_markdown(original)
 
 
 def test_diversity_in_three_scopes_with_words_and_vocabulary(tables):
@@ -255,12 +261,11 @@ def test_rows_keep_the_papers_order(tables, name):
 
 def test_markdown_cells(tables):
     text = to_markdown(tables["II"])
-    assert "| RDT◇ | 81.2 / **50.0** (-31.2) |" in text
-    assert "125.9 / **200.0** (+74.1)" in text
+    assert "| RDT◇ | **50.0** |" in text
     assert "| *EVCAP (CVPR24) [34]* |  |  |  | *41.5* |" in text
-    assert "22.7 / (1) |" in text
+    assert "| (1) |" in text
     assert "(1) not run: needs Java 8-14 and CoreNLP" in text
-    assert r"– / **100.0**\* |" in text
+    assert r"| **100.0**\* [" in text
     assert "- Ours is measured on rendered images: scenes (primary). The paper's numbers are about photographs" in text
     assert "- B@n: BLEU-n, M: METEOR, R: ROUGE-L, C: CIDEr, S: SPICE; all times 100." in text
     assert text.index("**Autoregressive**") < text.index("EVCAP") < text.index("**Non-Autoregressive**")
@@ -293,8 +298,88 @@ def test_real_data_are_named_and_not_called_rendered(single):
     data = {"primary": Data(source="karpathy", title="Flickr8k", annotations="a.json", images="i")}
     real = plan(replace(single.experiment, data=data, tables=("II",)), load_tables())
     (table,) = built(real)
-    assert "Ours is measured on: Flickr8k (primary)." in table.notes
-    assert "RDT◇: CIDEr 200.0 after cross-entropy (paper: 125.9)" in headline(real, [table], scores, None)
+    note = "Ours is measured on Flickr8k (primary); not all of it is the paper's: compare differences between rows, "
+    assert f"{note}not levels." in table.notes
+    assert not any("125.9" in line for line in headline(real, [table], scores, None))
+
+
+@pytest.fixture(scope="module")
+def papers_own(single):
+    """The recipe of COCO with a novel role that is not nocaps."""
+    coco = Data(source="karpathy", title="COCO", annotations="a.json", images="i", as_in_paper=True)
+    other = Data(source="nocaps", title="Mine", annotations="b.json", images="i")
+    data = {"primary": coco, "secondary": replace(coco, title="Flickr30k"), "novel": other}
+    planned = plan(replace(single.experiment, data=data), load_tables())
+    return planned, {table.name: table for table in built(planned)}
+
+
+def test_on_the_papers_own_data_levels_stand_beside_the_papers(papers_own):
+    planned, tables = papers_own
+    text = to_markdown(tables["II"])
+    assert "| RDT◇ | 81.2 / **50.0** (-31.2) |" in text and "| 22.7 / (1) |" in text
+    assert re.search(r"\| 125\.9 / \*\*200\.0\*\* \[\d+\.\d, \d+\.\d\] \(\+74\.1\) \|", text)
+    assert "| +4.6 / **+10.0** [" in text
+    assert "Ours is measured on the paper's own data: COCO (primary)." in tables["II"].notes
+    line = "RDT◇: CIDEr 200.0 after cross-entropy (paper: 125.9), +10.0 [+9."
+    assert any(found.startswith(line) for found in headline(planned, list(tables.values()), scores, None))
+
+
+def test_a_level_is_the_papers_own_only_where_all_data_behind_it_are(papers_own):
+    """A network from COCO on other novel objects; quoted rows are nobody's of ours."""
+    values = {value.cell.column: value for value in papers_own[1]["IV"].values if value.cell.row == "RDT◇"}
+    assert {column for column, value in values.items() if value.as_in_paper} == {"secondary/C", "secondary/S"}
+    assert values["novel-near/C"].difference is None and values["secondary/C"].difference is not None
+    assert not any(value.as_in_paper for value in papers_own[1]["II"].values if not value.cell.measured)
+
+
+def test_the_servers_hidden_images_are_nobodys_data(papers_own):
+    """Table III of the paper is about them; ours is about COCO's Karpathy test images, whose levels are others."""
+    table = papers_own[1]["III"]
+    assert not table.as_in_paper and "| RDT◇ | **50.0** |" in to_markdown(table)
+    note = "Ours is measured on COCO (primary); not all of it is the paper's: compare differences between rows, "
+    assert f"{note}not levels." in table.notes
+
+
+def test_a_role_without_data_is_not_other_data(single):
+    """Table IV without nocaps: what is measured is the paper's own."""
+    data = {
+        role: Data(source="karpathy", title=role, annotations="a.json", images="i", as_in_paper=True)
+        for role in ("primary", "secondary")
+    }
+    (table,) = built(plan(replace(single.experiment, data=data, tables=("IV",)), load_tables()))
+    assert "Ours is measured on the paper's own data: secondary (secondary)." in table.notes
+
+
+def test_on_other_data_no_level_of_the_paper_stands_in_a_measured_row(tables):
+    """Its 125.9 is about COCO; what may be compared is what a row adds to the base row, 4.6 there."""
+    for table in tables.values():
+        measured_rows = [line for line in to_markdown(table).splitlines() if re.search(r"\| \*\*\d", line)]
+        assert measured_rows and not any(" / " in line for line in measured_rows)
+    text = to_markdown(tables["II"])
+    assert "| ↳ minus SCD-Net◇ (CVPR23) [9] | +1.4 / **+0.0** |" in text and "| +4.6 / **+10.0** [" in text
+    assert "; under them the difference to the base row: the paper's / **ours** [95 % interval]." in text
+    assert r"\quad minus SCD-Net$\diamond$ (CVPR23) [9], paper & $+1.4$ &" in to_latex(tables["II"])
+    assert "(paper: 125.9)" not in to_latex(tables["II"]) and ", paper & 81.2" not in to_latex(tables["II"])
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_names_a_base_row_of_its_own(tables, name):
+    """It has no difference to itself, all other rows of ours have one, and the paper's is a plain subtraction."""
+    table, base = tables[name], load_tables()[name]["base"]
+    assert base in [row["row"] for row in load_tables()[name]["rows"] if "run" in row]
+    published = {(value.cell.row, value.cell.column): value.paper for value in table.values}
+    for value in table.values:
+        assert (value.over_base is not None) == (value.run != "" and value.cell.row != base)
+        if value.over_base and value.paper and published[base, value.cell.column]:
+            expected = float(value.paper) - float(published[base, value.cell.column])
+            assert value.over_base.paper == pytest.approx(expected)
+
+
+def test_without_its_base_row_a_table_has_levels_alone():
+    rows = {"VI": ("λ_F=0.75, λ_E=0.55",)}
+    (table,) = built(plan(experiment(tables=("VI",), rows=rows), load_tables()))
+    assert table.base == "" and "↳" not in to_markdown(table) and "the base row" not in to_markdown(table)
+    assert "minus" not in to_latex(table)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -324,8 +409,13 @@ def test_latex_is_well_formed(tables, name):
 def test_latex_has_no_lines_for_numbers_that_the_paper_lacks(tables):
     text = to_latex(tables["II"])
     assert text.count("Transformer (teacher)") == 2  # the row and the note
-    assert "Transformer (teacher), ours & " in text and r"RDT$\diamond$, paper & 81.2 & " in text
-    assert text.count(r"\quad difference") == 2
+    assert "Transformer (teacher) & " in text and text.count(r"\quad difference") == 0
+
+
+def test_latex_has_the_papers_levels_where_the_data_are_its_own(papers_own):
+    text = to_latex(papers_own[1]["II"])
+    assert "Transformer (teacher) & " in text and r"RDT$\diamond$, paper & 81.2 & " in text
+    assert text.count(r"\quad difference") == 2 and r"& $-31.2$ &" in text
 
 
 def test_latex_escape():
@@ -344,7 +434,11 @@ def baselines() -> dict:
 
 def test_headline(single, tables):
     lines = headline(single, list(tables.values()), scores, baselines())
-    assert "RDT◇: CIDEr 200.0 after cross-entropy (paper, on photographs: 125.9)" in lines
+    beside = (
+        r"RDT◇: CIDEr 200\.0 after cross-entropy, \+10\.0 \[.*\] against SCD-Net◇ \(CVPR23\) \[9\] \(paper: \+4\.6\)"
+    )
+    assert any(re.fullmatch(beside, line) for line in lines)
+    assert "SCD-Net◇ (CVPR23) [9]: CIDEr 190.0 after cross-entropy" in lines
     assert "Transformer (teacher): CIDEr 100.0 after CIDEr optimisation" in lines
     assert any(
         line.startswith("RDT after cross-entropy has 80 % of the human CIDEr (200.0 of 250.0)") for line in lines
@@ -368,20 +462,12 @@ PROBE = {
 }
 
 
-def write_results(paths: Paths, run: str, image: object) -> None:
-    for split in ("test", "val"):
-        path = paths.captions(run, "rl", "primary", split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps([{"image_id": image, "caption": f"a {split}"}]))
-
-
 def test_everything_is_written(tmp_path, single):
     paths = Paths("tiny", tmp_path / "results", tmp_path / "reports")
     for job in single.captions:
         path = paths.scores(job.run, job.variant, job.role, job.split)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(scores(job.run, job.variant, job.role, job.split)))
-    write_results(paths, single.server[0][0], 7)
     baseline = paths.baselines("primary", "test")
     baseline.parent.mkdir(parents=True)
     baseline.write_text(json.dumps(baselines()))
@@ -395,25 +481,11 @@ def test_everything_is_written(tmp_path, single):
     assert any("80 % of the human" in line for line in lines)
     names = {path.name for path in paths.tables.iterdir()}
     suffixes = (".csv", ".md", ".tex", "_tests.csv")
-    assert names == {f"table_{t}{s}" for t in TABLES for s in suffixes} | {"server_RDT.zip"}
+    assert names == {f"table_{t}{s}" for t in TABLES for s in suffixes}
     page = (paths.reports / "README.md").read_text()
     assert "| primary | human | 40.0 | 40.0 | 40.0 | 40.0 | 250.0 |" in page
-    assert f"| II: RDT◇ | cross-entropy | 60.0 | 80.0 | 5 | {single.server[0][0]}/xe |" in page
+    assert f"| II: RDT◇ | cross-entropy | 60.0 | 80.0 | 5 | {runs_of(single, 'II', 'RDT◇', 'xe/C')[0]}/xe |" in page
     assert "after CIDEr optimisation (32 measured, 4 not run; [CSV](tables/table_V.csv)" in page
+    assert "Nothing here can be sent to the server" in (paths.tables / "table_III.md").read_text()
     assert "[CSV](tables/table_II.csv)" in page and "among those of all 50: 61.5 % at 1, 90.0 % at 5." in page
     assert "| kind | 88.1 | 12.5 |" in page
-    with zipfile.ZipFile(paths.tables / "server_RDT.zip") as archive:
-        content = {name: json.loads(archive.read(name)) for name in archive.namelist()}
-    assert content == {
-        "captions_test2014_RDT_results.json": [{"image_id": 7, "caption": "a test"}],
-        "captions_val2014_RDT_results.json": [{"image_id": 7, "caption": "a val"}],
-    }
-    first = (paths.tables / "server_RDT.zip").read_bytes()
-    assert server_zip(paths, single.server[0], "RDT") == first
-
-
-def test_the_server_takes_integer_ids_only(tmp_path):
-    paths = Paths("tiny", tmp_path)
-    write_results(paths, "rdt", "seven")
-    with pytest.raises(UserError, match="image id 'seven' is not an integer"):
-        server_zip(paths, NetworkId("rdt", "rl"), "RDT")

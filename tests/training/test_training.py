@@ -696,6 +696,18 @@ def test_one_row_of_each_image_stands_for_the_teacher():
     assert counts == pytest.approx(160, abs=4 * math.sqrt(480 * 2 / 9))
 
 
+@pytest.mark.parametrize(
+    ("cascaded", "guide_cascade", "guided"), [(False, False, 1), (True, False, 0), (True, True, 1)]
+)
+def test_the_second_network_has_a_teachers_row_where_it_is_asked_for(cascaded, guide_cascade, guided, monkeypatch):
+    data, teacher = split(), token_rows(np.random.default_rng(3), 8)
+    calls = []
+    monkeypatch.setattr(CaptionerRL, "_guide", lambda self, sample, *of: calls.append(sample))
+    task = replace(rl(data, teacher, guide_cascade=guide_cascade), first_cascade=teacher if cascaded else None)
+    losses_of(task, captioner(cascade=cascaded), np.arange(4), 0, 0)
+    assert len(calls) == guided
+
+
 def test_a_better_teacher_becomes_more_probable():
     """The teacher's captions are references: after one small step of the loss their words gain probability."""
     data = split()
