@@ -113,7 +113,7 @@ def test_draws_and_twins_have_errors_over_images(scored):
     measurements = Measurements.of(made, paths)
     for metric in ("D@2", "D@3", "Voc-u"):
         assert measurements.estimate(cell_of(made, "VII", "RDT◇", metric)).image_error > 0, metric
-    judgement = judge(next(claim for claim in read_claims() if claim.id == "discriminative-xe"), measurements)
+    (judgement,) = judge([claim for claim in read_claims() if claim.id == "discriminative-xe"], measurements)
     (comparison,) = judgement.comparisons
     assert comparison.difference.covers == "images and seeds" and comparison.difference.value > 0
     assert comparison.difference.images == len(IMAGES) // 2

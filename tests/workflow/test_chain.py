@@ -59,7 +59,7 @@ cli.main(["--cores", "1", "--d3dag", *targets, "--config", "experiment=smoke"])
 NO_STEPS = {"all", "studies", "track_init"}
 REPOSITORY_FILES = {
     *("experiments/tables.yaml", "experiments/differences.yaml", "experiments/controls.yaml", "reports/claims.yaml"),
-    "reports/attention_cost.json",
+    *("experiments/readings.yaml", "reports/attention_cost.json"),
     *(f"rdt/report/{name}" for name in ("page.html", "style.css")),
     *(f"reports/published/table_{name}.csv" for name in ("II", "III", "IV", "V", "VI", "VII", "VIII")),
 }
