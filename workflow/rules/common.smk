@@ -31,8 +31,7 @@ try:
     NAME = str(config.get("experiment") or next(iter(STUDIES.values())).experiment)
     EXPERIMENT = load_experiment(NAME, config.get("data_root"))
     PATHS = Paths(EXPERIMENT.name)
-    TABLES = load_tables()
-    PLAN = plan(EXPERIMENT, TABLES)
+    PLAN = plan(EXPERIMENT, TABLES := load_tables())
     NETWORKS = with_sides(PLAN, TABLES)  # all that can be trained
     studies = (study_steps(study, NETWORKS, PATHS) for study in STUDIES.values())
     CHAIN = Chain(NETWORKS, PATHS, chain.from_iterable(studies))
