@@ -70,24 +70,33 @@ def judge(
     "One of several" costs a factor of their number (Bonferroni), "all of them" nothing. Over all claims that are
     tested, false findings are at most a twentieth (Benjamini and Hochberg 1995). The rest is *undecided*.
     """
-    found = [examine(claim, measurements, inspected, controls) for claim in claims]
-    tested = [judgement.p for judgement in found if judgement.p is not None]
+    found = on_one_page([examine(claim, measurements, inspected, controls) for claim in claims])
+    tested = [judgement for judgement in found if judgement.p is not None]
+    decided = sum(judgement.verdict != "undecided" for judgement in tested)
+    p = FALSE * (decided + 1) / max(1, len(tested))  # with which one more claim would be decided
+    return [
+        _with_advice(judgement, p, measurements) if judgement.verdict == "undecided" else judgement
+        for judgement in found
+    ]
+
+
+def on_one_page(examined: Sequence[Judgement]) -> list[Judgement]:
+    """Verdicts that the findings of claims lead to, where they are all that are tested at once."""
+    tested = [judgement.p for judgement in examined if judgement.p is not None]
     corrected = dict(zip(tested, benjamini_hochberg(tested), strict=True))  # equal ones are corrected alike
-    decided = [p for p in tested if corrected[p] < FALSE]
-    most = max(decided, default=0.0)  # the largest p that is a finding on this page
-    next_one = FALSE * (len(decided) + 1) / max(1, len(tested))
-    return [_with_verdict(judgement, corrected.get(judgement.p), most, next_one, measurements) for judgement in found]
+    most = max((p for p in tested if corrected[p] < FALSE), default=0.0)  # the largest that is a finding
+    return [
+        replace(judgement, verdict=verdict_at(judgement, most), p_page=corrected.get(judgement.p))
+        for judgement in examined
+    ]
 
 
-def _with_verdict(
-    examined: Judgement, p_page: float | None, most: float, next_one: float, measurements: Measurements
-) -> Judgement:
-    """The verdict where findings of at most ``most`` count, or what would make a finding of at most ``next_one``."""
-    verdict = verdict_at(examined, most)
-    if verdict != "undecided" or not examined.comparisons:
-        return replace(examined, verdict=verdict, p_page=p_page)
-    enough, scatter_of = what_decides(examined.comparisons, measurements, next_one)
-    return replace(examined, p_page=p_page, needed=enough, scatter_of=scatter_of)
+def _with_advice(judgement: Judgement, p: float, measurements: Measurements) -> Judgement:
+    """What would make a finding of at most ``p`` of an undecided claim, where it compares cells."""
+    if not judgement.comparisons:
+        return judgement
+    enough, scatter_of = what_decides(judgement.comparisons, measurements, p)
+    return replace(judgement, needed=enough, scatter_of=scatter_of)
 
 
 def examine(claim: Claim, measurements: Measurements, inspected: Inspected, controls: Measurements | None) -> Judgement:

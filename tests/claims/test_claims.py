@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from itertools import permutations
 
+import numpy as np
 import pytest
 import yaml
 
@@ -25,7 +26,7 @@ from rdt.claims.claim import (
     OutsideClaim,
     read_claims,
 )
-from rdt.claims.judge import findings_of, judge, no_effect_p, verdict_at
+from rdt.claims.judge import findings_of, judge, no_effect_p, on_one_page, verdict_at
 from rdt.claims.page import COLUMNS, advice, claims_csv, claims_page, verdict_counts
 from rdt.data.published import read_published
 from rdt.errors import UserError
@@ -233,6 +234,31 @@ def test_the_advice_of_several_comparisons_is_what_decides_the_claim():
     both, _ = what_decides([far, compared(4.0, 5.0, paper=None, seeds=2)], known, 0.05)
     single, _ = what_decides([far], known, 0.05)
     assert single.seeds <= both.seeds
+
+
+def test_false_findings_of_a_page_are_at_most_as_many_as_it_says():
+    """30 pages of 40 claims: 20 without an effect, 10 with half of the paper's (which is one), 10 with all of it.
+
+    Four seeds of rows that scatter by 1, the images' error 0.3, an effect of 4 on the paper's side.
+    """
+    generator = np.random.default_rng(0)
+    truths = np.repeat([0.0, 2.0, 4.0], [20, 10, 10])
+    cells = [cell_of(planned(Seeds((0,), (0,))), "VI", row, "C") for row in GRID[:2]]
+    shares, right = [], 0
+    for _ in range(30):
+        found = []
+        for truth in truths:
+            values = truth + 0.3 * generator.normal() + 2**0.5 * generator.normal(size=4)
+            own = difference(list(values), 0.3, 500, float(np.std(values, ddof=1)), 3)
+            comparison = CellComparison(*cells, 4.0, 100.0, own, 100.0)
+            comparison = replace(comparison, p_no_effect=no_effect_p(own, comparison.bound))
+            found.append(Judgement(greater(*GRID[:2]), "undecided", (comparison,), findings=findings_of([comparison])))
+        verdicts = [judgement.verdict for judgement in on_one_page(found)]
+        decided = [pair for pair in zip(verdicts, truths, strict=True) if pair[0] != "undecided"]
+        false = [verdict for verdict, truth in decided if (verdict == "no such effect") != (truth == 0)]
+        shares.append(len(false) / max(1, len(decided)))
+        right += len(decided) - len(false)
+    assert np.mean(shares) <= 0.06 and right > 30
 
 
 def test_more_claims_on_a_page_take_a_clearer_difference():
