@@ -23,9 +23,14 @@ def control_measurements(plan: Plan, paths: Paths) -> Measurements | None:
     return next((Measurements.of(side, SidePaths.beside(paths, CONTROLS)) for side in sides), None)
 
 
+def judgements_of(plan: Plan, paths: Paths, claims: Sequence[Claim]) -> list[Judgement]:
+    """Verdicts on claims from the results that are there."""
+    return judge(claims, Measurements.of(plan, paths), inspections(paths), control_measurements(plan, paths))
+
+
 def write_claims(plan: Plan, paths: Paths, claims: Sequence[Claim]) -> list[Judgement]:
     """Write ``claims.md``, ``claims.csv`` and the line about them that a workflow ends with."""
-    judgements = judge(claims, Measurements.of(plan, paths), inspections(paths), control_measurements(plan, paths))
+    judgements = judgements_of(plan, paths, claims)
     atomic_write_text(paths.claims.with_suffix(".csv"), claims_csv(judgements, plan.experiment))
     atomic_write_text(paths.claims, claims_page(judgements, plan.experiment))
     atomic_write_text(paths.verdicts, f"Claims: {paths.claims} ({verdict_counts(judgements)})\n")

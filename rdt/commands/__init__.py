@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("rdt.commands.evaluate", "score any captioner's output, in the COCO formats"),
     "tables": ("rdt.commands.tables", "put the scores into Tables II-VIII"),
     "claims": ("rdt.commands.claims", "reach a verdict on each claim of the paper"),
+    "plan-seeds": ("rdt.commands.plan_seeds", "say how many seeds would decide which claims, and at what price"),
     "differences": ("rdt.commands.differences", "say what each difference between paper and released code is worth"),
     "controls": ("rdt.commands.controls", "say what each proposal gains over what controls for it"),
     "report": ("rdt.commands.report", "show everything that a finished experiment found on one page"),
