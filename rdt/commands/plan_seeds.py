@@ -33,4 +33,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _hours(core_hours: float | None) -> str:
-    return "time not known" if core_hours is None else f"{core_hours:.1f} core-hours"
+    if core_hours is None:
+        return "time not known"
+    return f"{core_hours:.1f} core-hours" if core_hours >= 1 else f"{60 * core_hours:.0f} core-minutes"
