@@ -74,10 +74,12 @@ def judge(
     tested = [judgement for judgement in found if judgement.p is not None]
     decided = sum(judgement.verdict != "undecided" for judgement in tested)
     p = FALSE * (decided + 1) / max(1, len(tested))  # with which one more claim would be decided
-    return [
-        _with_advice(judgement, p, measurements) if judgement.verdict == "undecided" else judgement
-        for judgement in found
-    ]
+    return [_with_advice(judgement, p, _numbers_behind(judgement.claim, measurements, controls)) for judgement in found]
+
+
+def _numbers_behind(claim: Claim, measurements: Measurements, controls: Measurements | None) -> Measurements:
+    """The plan's numbers that the comparisons of a claim are about."""
+    return controls if isinstance(claim, ControlClaim) and controls else measurements
 
 
 def on_one_page(examined: Sequence[Judgement]) -> list[Judgement]:
@@ -93,7 +95,7 @@ def on_one_page(examined: Sequence[Judgement]) -> list[Judgement]:
 
 def _with_advice(judgement: Judgement, p: float, measurements: Measurements) -> Judgement:
     """What would make a finding of at most ``p`` of an undecided claim, where it compares cells."""
-    if not judgement.comparisons:
+    if judgement.verdict != "undecided" or not judgement.comparisons:
         return judgement
     enough, scatter_of = what_decides(judgement.comparisons, measurements, p)
     return replace(judgement, needed=enough, scatter_of=scatter_of)

@@ -357,6 +357,9 @@ def test_a_proposal_is_judged_over_its_control_by_what_the_paper_says_it_gains_o
     (comparison,) = found.comparisons
     assert found.verdict == "reproduced" and comparison.difference.value == pytest.approx(10, abs=0.5)
     assert (comparison.paper, comparison.paper_base) == (pytest.approx(2.2), 135.9)
+    one_seed = side_plan("controls", replace(usual, seeds=Seeds((0, 1), (0,))), load_tables()).plan
+    open_one = with_controls(Known(one_seed, level, noise=0.1, by_image=0.5).measurements())
+    assert (open_one.verdict, open_one.scatter_of) == ("undecided", "after cross-entropy")
     unscored = Known(side, level)
     unscored.score = lambda *_: None
     assert with_controls(unscored.measurements()).reason == "`snakemake controls` makes its numbers, on request"
