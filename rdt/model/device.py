@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 import torch
@@ -9,12 +10,27 @@ import torch
 from rdt.errors import UserError
 from rdt.experiment.settings import TrainingSettings
 
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for them, in malloc.h of glibc
+LARGEST_MMAP_THRESHOLD = 2**25  # bytes; glibc takes no larger one
+
+
+def keep_heap() -> None:
+    """Let the C library keep freed memory: a step frees and asks for the same tensors, and new pages are slow to come.
+
+    Does nothing where the library has no such setting.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+        mallopt(TRIM_THRESHOLD, 2**30)
+
 
 def open_device(settings: TrainingSettings, path: str) -> torch.device:
     """The device and the threads of ``settings``, of the experiment at ``path``; deterministic where torch can be.
 
     Under torchrun each process of a machine gets a GPU of its own. Raises UserError when there is none for it.
     """
+    keep_heap()
     torch.set_num_threads(settings.threads)
     if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
         torch.set_deterministic_debug_mode("error")  # the same as use_deterministic_algorithms, without its imports

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import sys
 from dataclasses import replace
 
 import pytest
@@ -38,6 +40,21 @@ def test_the_cpu_is_the_default_and_exact():
     assert open_device(training("cpu"), "mine.yaml") == torch.device("cpu")
     assert torch.get_deterministic_debug_mode() == 2  # an operation that cannot repeat itself is an error
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
+def test_memory_that_tensors_had_is_kept_for_the_next():
+    """Else the four of each round, 32 MB, would be given back to the system and come as 8,192 new pages."""
+
+    def new_pages() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            [torch.zeros(2**21) for _ in range(4)]
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    open_device(training("cpu"), "mine.yaml")
+    new_pages()
+    assert new_pages() < 1000
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_an_error(monkeypatch):
