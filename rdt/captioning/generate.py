@@ -18,7 +18,7 @@ from rdt.features.split import Split, sentence_input
 from rdt.model.captioner import Captioner
 from rdt.model.teacher import Teacher
 
-IMAGES_PER_BATCH = 64
+IMAGES_PER_BATCH = 256
 FIRST = 0  # the retrieved sentence of rank 1 conditions an ordinary caption
 
 
@@ -31,7 +31,7 @@ class Sampling:
     seed: int
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def denoise_captions(
     model: Captioner, split: Split, sentences: np.ndarray, sampling: Sampling, cascade: np.ndarray | None = None
 ) -> Tensor:

@@ -190,7 +190,9 @@ def test_the_denoiser_sees_the_schedule_and_its_last_prediction():
 
     sample(denoise, (2, 4, 3), 4, 0, False, torch.Generator().manual_seed(0))
     assert len(seen) == 4
-    assert [snr.tolist() for _, snr, _ in seen] == [[log_snr(torch.tensor(t)).item()] * 2 for t in (1, 0.75, 0.5, 0.25)]
+    assert [snr.tolist() for _, snr, _ in seen] == [
+        pytest.approx([log_snr(torch.tensor(t)).item()]) for t in (1, 0.75, 0.5, 0.25)
+    ]
     assert seen[0][2].eq(0).all()
     assert all(previous.eq(1).all() for _, _, previous in seen[1:])
 
@@ -233,6 +235,25 @@ def test_a_row_depends_on_its_own_generator_alone():
     assert torch.equal(batch[2], alone[0])
     assert torch.equal(batch[1], batch[3])
     assert not torch.equal(batch[0], batch[1])
+
+
+def test_the_noise_of_a_row_is_its_generators_stream():
+    """Alg. 1 written out for one row at a time: times one by one, noise from ``torch.randn`` step by step."""
+    seeds, steps, delta = [7, 3, 9], 5, 1
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    batch = sample(drift, (len(seeds), 20, 7), steps, delta, True, generators)  # 140 numbers: no multiple of 16
+    for row, seed in zip(batch, seeds, strict=True):
+        own = torch.Generator().manual_seed(seed)
+        x = torch.randn(1, 20, 7, generator=own)
+        x0 = torch.zeros_like(x)
+        for step in range(steps, 0, -1):
+            t, s = (torch.tensor(i / steps) for i in (step, max(0, step - 1 - delta)))
+            x0 = drift(x, log_snr(t), x0).clamp(-1, 1)
+            coef_x, coef_x0, noise_std = reverse_coefficients(t, s)
+            x = coef_x * x + coef_x0 * x0
+            if s > 0:
+                x = x + noise_std * torch.randn(1, 20, 7, generator=own)
+        assert torch.allclose(row, x[0], atol=1e-6)
 
 
 def test_the_seed_decides():
