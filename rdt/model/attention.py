@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rdt.draws import torch_seed
+from rdt.model.attend import attend, plain_attention
 
 Routing = Literal["per_query", "query0", "shared_heads"]
 Fusion = Literal["concat", "add0.2"]
@@ -47,8 +47,8 @@ def _ranks(scores: Tensor) -> Tensor:
 def _top_masks_by_threshold(scores: Tensor, counts: Sequence[int]) -> list[Tensor] | None:
     """``_top_masks`` by comparison with the sorted scores; None if two equal scores straddle a boundary."""
     n = scores.shape[-1]
-    wide = scores if scores.dtype == torch.float64 else scores.float()  # numpy has no bfloat16
-    ordered = torch.from_numpy(np.sort(wide.numpy()))
+    wide = (scores if scores.dtype == torch.float64 else scores.float()).numpy()  # numpy has no bfloat16
+    ordered = np.sort(wide)
     masks = []
     for count in counts:
         if count <= 0 or count >= n:
@@ -57,7 +57,7 @@ def _top_masks_by_threshold(scores: Tensor, counts: Sequence[int]) -> list[Tenso
         highest_out, lowest_in = ordered[..., n - count - 1], ordered[..., n - count]
         if (lowest_in == highest_out).any():
             return None
-        masks.append(wide >= lowest_in.unsqueeze(-1))
+        masks.append(torch.from_numpy(wide >= lowest_in[..., None]))
     return masks
 
 
@@ -66,7 +66,8 @@ def _top_masks(scores: Tensor, counts: Sequence[int | Tensor]) -> list[Tensor]:
 
     Counts are integers, or integer tensors that broadcast to the scores. Every mask holds exactly its
     count, ties included. On a CPU thresholds are tried before ranks, since numpy sorts rows of 50 values
-    some 15 times as fast as torch; on other devices the test for ties would wait for the device.
+    some 15 times as fast as torch (and compares them ten times as fast); on other devices the test for ties
+    would wait for the device.
     """
     if scores.device.type == "cpu" and all(isinstance(count, int) for count in counts):
         masks = _top_masks_by_threshold(scores, counts)
@@ -103,14 +104,10 @@ def _key_sets(
         reuse_from = reuse_from.minimum(end - 1)
     if drop_last:  # but never the only reused key
         end = max(end - 1, reuse_from + 1) if isinstance(end, int) else (end - 1).maximum(reuse_from + 1)
-    forward, before, upto = _top_masks(scores, [keep, reuse_from, end])
-    return forward, upto & ~before
-
-
-def _attend(scores: Tensor, keys: Tensor, v: Tensor, dropout_p: float) -> Tensor:
-    """Softmax of scores (B, H, N, N) over the keys of a mask that broadcasts to them, times v (B, H, N, d)."""
-    bias = torch.where(keys, 0.0, -math.inf).to(scores.dtype)  # added: the backward pass of an addition is free
-    return F.dropout((scores + bias).softmax(-1), dropout_p) @ v
+    forward, before, *upto = _top_masks(scores, [keep, reuse_from] + [end] * (drop_last or valid is not None))
+    if valid is not None:  # keep may be a number of keys that a row has not
+        forward = forward & valid[:, None, None, :]
+    return forward, upto[0] & ~before if upto else ~before
 
 
 def ranked_attention(
@@ -146,13 +143,13 @@ def ranked_attention(
     p = dropout_p if training else 0.0
     valid = None if key_padding_mask is None else ~key_padding_mask
     if inverse_absent and isinstance(keep, int) and keep >= n:
-        mask = None if valid is None else valid[:, None, None, :]
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p), None
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if valid is not None:
-        scores = scores.masked_fill(~valid[:, None, None, :], -math.inf)
-    forward, inverse = _key_sets(scores if order is None else order, keep, reuse_from, routing, drop_last, valid)
-    return _attend(scores, forward, v, p), None if inverse_absent else _attend(scores, inverse, v, p)
+        return plain_attention(q, k, v, None if valid is None else valid[:, None, None, :], p), None
+
+    def choose(scores: Tensor) -> Sequence[Tensor | None]:
+        sets = _key_sets(scores if order is None else order, keep, reuse_from, routing, drop_last, valid)
+        return sets[:1] if inverse_absent else sets
+
+    return (*attend(q, k, v, choose, p), None)[:2]
 
 
 class RankingAttention(nn.Module):
@@ -241,9 +238,8 @@ class RankingAttention(nn.Module):
             dropout_p=self.dropout,
             training=self.training,
         )
-        o_f = o_f.transpose(1, 2).reshape(B, N, dim)
-        if o_e is None:
-            return self.out(o_f)
-        o_e = o_e.transpose(1, 2).reshape(B, N, dim)
-        fused = o_f + ADDED_SHARE * o_e if self.fuse is None else self.fuse(torch.cat([o_f, o_e], -1))
-        return self.out(fused)
+        if o_e is not None and self.fuse is not None:  # all heads of O_F come first
+            heads = torch.cat([o_f, o_e], 1)
+            return self.out(self.fuse(heads.transpose(1, 2).flatten(2)))
+        fused = o_f if o_e is None else o_f + ADDED_SHARE * o_e
+        return self.out(fused.transpose(1, 2).reshape(B, N, dim))

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rdt.model.attend import plain_attention
 from rdt.model.attention import RankingAttention
+from rdt.model.dropout import Dropout
 
 LN_EPS = 1e-12  # in blocks; the embeddings use torch's 1e-5
 
@@ -44,7 +46,7 @@ class Attention(nn.Module):
         """Attend from ``x`` (B, M, dim) to ``memory``; ``mask`` (B, 1, 1, N) is True where a key may be seen."""
         q = split_heads(self.query(x), self.num_heads)
         dropout = self.dropout if self.training else 0.0
-        o = F.scaled_dot_product_attention(q, *memory, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+        o = plain_attention(q, *memory, mask, dropout, causal)
         return self.out(merge_heads(o))
 
 
@@ -57,7 +59,7 @@ class FeedForward(nn.Module):
         self.inner = nn.Linear(dim, hidden)
         self.outer = nn.Linear(hidden, dim)
         self.norm_out = nn.LayerNorm(dim, eps=LN_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attended: Tensor) -> Tensor:
         z = self.norm_attention(x + self.dropout(attended))
@@ -98,7 +100,7 @@ class SentenceBlock(nn.Module):
         super().__init__()
         self.self_attention = Attention(dim, num_heads, dropout)
         self.norm = nn.LayerNorm(dim, eps=LN_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.cross_attention = Attention(dim, num_heads, dropout)
         self.feed_forward = FeedForward(dim, hidden, dropout)
 

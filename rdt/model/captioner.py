@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rdt.diffusion.bits import codebook
 from rdt.experiment.settings import Method, ModelSettings
 from rdt.model.blocks import KeyValue, SelfBlock, SentenceBlock
+from rdt.model.dropout import Dropout
 from rdt.model.visual import VisualEncoder
 
 TIME_FREQUENCIES = 128
@@ -63,7 +64,7 @@ class RetrievedSentence(nn.Module):
         self.position = nn.Embedding(length, dim)
         self.kind = nn.Parameter(torch.empty(dim))
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -87,7 +88,7 @@ class NoisySentence(nn.Module):
         self.time = TimeEmbedding(dim)
         self.kind = nn.Parameter(torch.empty(dim))
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -121,7 +122,7 @@ class Captioner(nn.Module):
         block = (sizes.dim, sizes.heads, sizes.ffn, sizes.dropout)
         self.semantic = nn.ModuleList(SelfBlock(*block) for _ in range(sizes.semantic_layers))
         self.sentence = nn.ModuleList(SentenceBlock(*block) for _ in range(sizes.sentence_layers))
-        self.head = nn.Sequential(nn.Dropout(sizes.dropout), nn.Linear(sizes.dim, vocab_size))
+        self.head = nn.Sequential(Dropout(sizes.dropout), nn.Linear(sizes.dim, vocab_size))
         self.register_buffer("codebook", codebook(vocab_size, self.num_bits), persistent=False)
 
     def encode(

@@ -34,6 +34,7 @@ def open_device(settings: TrainingSettings, path: str) -> torch.device:
     torch.set_num_threads(settings.threads)
     if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
         torch.set_deterministic_debug_mode("error")  # the same as use_deterministic_algorithms, without its imports
+        torch.utils.deterministic.fill_uninitialized_memory = False  # 500 fills a step, of what is overwritten at once
         return torch.device("cpu")
     if not torch.cuda.is_available():
         problem = "training.device is cuda, and torch finds no GPU"

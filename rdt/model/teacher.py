@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rdt.experiment.settings import Method, ModelSettings
 from rdt.model.blocks import KeyValue, SentenceBlock, grow
+from rdt.model.dropout import Dropout
 from rdt.model.visual import VisualEncoder
 
 EOS = 0
@@ -28,7 +29,7 @@ class Teacher(nn.Module):
         self.word = nn.Embedding(vocab_size, sizes.dim)
         self.position = nn.Embedding(method.length, sizes.dim)
         self.norm = nn.LayerNorm(sizes.dim)
-        self.dropout = nn.Dropout(sizes.dropout)
+        self.dropout = Dropout(sizes.dropout)
         self.blocks = nn.ModuleList(
             SentenceBlock(sizes.dim, sizes.heads, sizes.ffn, sizes.dropout)
             for _ in range(sizes.semantic_layers + sizes.sentence_layers)

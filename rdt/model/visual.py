@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rdt.experiment.settings import GRID_CELLS, Method, ModelSettings
 from rdt.model.attention import RankingAttention
 from rdt.model.blocks import VisualBlock
+from rdt.model.dropout import Dropout
 
 POSITION_STD = 0.02  # trunc-normal start of the position table
 
@@ -27,7 +28,7 @@ class VisualEncoder(nn.Module):
         tokens = GRID_CELLS + int(method.cls)
         self.position = nn.Parameter(torch.empty(tokens, sizes.dim)) if method.visual_pos else None
         self.norm = nn.LayerNorm(sizes.dim)
-        self.dropout = nn.Dropout(sizes.visual_dropout)
+        self.dropout = Dropout(sizes.visual_dropout)
         self.blocks = nn.ModuleList(
             VisualBlock(self._attention(sizes, method, layer), sizes.dim, sizes.ffn, sizes.dropout)
             for layer in range(sizes.visual_layers)

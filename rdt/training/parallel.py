@@ -216,7 +216,7 @@ class _SharedDraws(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.ops.aten.bernoulli_.float:  # dropout
+        if func is getattr(torch.ops.aten.random_, "from"):  # dropout
             return args[0].copy_(self._own(args[0], lambda whole: func(whole, *args[1:], **kwargs)))
         if func is torch.ops.aten.uniform_.default:  # the order of keys=random
             return args[0].copy_(self._own(args[0], lambda whole: func(whole, *args[1:], **kwargs)))

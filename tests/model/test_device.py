@@ -30,7 +30,9 @@ def training(device: str) -> TrainingSettings:
 @pytest.fixture(autouse=True)
 def as_before():
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     yield
+    torch.utils.deterministic.fill_uninitialized_memory = filled
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode(mode)
 
@@ -39,6 +41,7 @@ def test_the_cpu_is_the_default_and_exact():
     assert load_experiment("smoke").training.device == "cpu"
     assert open_device(training("cpu"), "mine.yaml") == torch.device("cpu")
     assert torch.get_deterministic_debug_mode() == 2  # an operation that cannot repeat itself is an error
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # else each new tensor is written twice
     assert torch.get_num_threads() == 1
 
 

@@ -24,3 +24,9 @@ def gather_ranked_attention(q: Tensor, k: Tensor, v: Tensor, keep: int, reuse_fr
     affinity = q.detach() @ k.detach().transpose(-2, -1)
     ranks = torch.argsort(affinity, dim=-1, descending=True, stable=True)
     return gather_attention(q, k, v, ranks[..., :keep]), gather_attention(q, k, v, ranks[..., reuse_from:])
+
+
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, kept: Tensor) -> Tensor:
+    """Softmax over the keys (bool, like the scores) of each query, its weights times ``kept``, times the values."""
+    scores = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).masked_fill(~keys, -torch.inf)
+    return (scores.softmax(-1) * kept) @ v

@@ -18,6 +18,7 @@ import torch
 
 from rdt.features.split import Split
 from rdt.features.store import FeatureStore, StoreWriter
+from rdt.model.dropout import multipliers
 from rdt.training import parallel
 from rdt.training.loader import batches
 from rdt.training.loop import fit
@@ -82,7 +83,7 @@ def test_rows_are_divided_like_their_images():
 def test_a_draw_that_cannot_be_shared_is_an_error():
     """Else each process would draw the same numbers for other rows, in silence."""
     with parallel.taking(parallel.Share(0, 2, 4)), parallel._SharedDraws():
-        torch.nn.functional.dropout(torch.ones(2, 3), 0.5)
+        multipliers(torch.ones(2, 3), 0.5)
         with pytest.raises(NotImplementedError, match="randn"):
             torch.randn(2, 3)
 
