@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -82,6 +83,16 @@ def test_an_edit_of_a_template_counts_as_one_of_the_module_that_names_it(package
     assert package("pack/page.md.jinja", "{{ words }}.") != before
     after = code.code_modules("rdt.alpha")
     assert [name for name in after if after[name] != modules[name]] == ["rdt.gamma"]
+
+
+def test_a_module_is_parsed_once_for_all_processes_until_it_changes(package, monkeypatch):
+    """What was found is kept beside the bytecode, by the content of the module."""
+    before, read = package(), []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda source, *rest: read.append(source) or parse(source, *rest))
+    assert package() == before and not read
+    assert package("beta.py", SOURCES["beta.py"] + "z = 0\n") != before
+    assert read == [SOURCES["beta.py"] + "z = 0\n"]
 
 
 def test_code_modules_are_those_of_the_digest(package):
