@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 Kind = TypeVar("Kind", list, dict)
+SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def yaml_problem(error: yaml.YAMLError) -> str:
 def read_yaml(path: Path, kind: type[Kind], content: str) -> Kind:
     """Read, safely, a YAML file of the suite's own; raises ``UserError`` where it is damaged or not ``content``."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = yaml_problem(error) if isinstance(error, yaml.YAMLError) else error
         raise UserError(path, f"cannot be read as YAML ({problem})", "restore the file") from error

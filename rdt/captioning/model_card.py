@@ -6,27 +6,28 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image as Picture
 from safetensors import safe_open
-from torch import nn
 
 from rdt.data.coco import read_captions
 from rdt.data.dataset import Image, open_image
 from rdt.experiment.plan import CaptionJob, phase_title
 from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Role, Stage
-from rdt.features.inputs import Inputs
 from rdt.features.retrieval import read_pool_texts, read_retrieved
 from rdt.files import atomic_file, atomic_write_text, read_json
-from rdt.model.heatmap import encoder_heatmaps, overlay
 from rdt.templates import filled
 from rdt.tracking.places import TEACHER, network_name, rows_of
 from rdt.tracking.spool import spool_folder
 from rdt.workspace import Job, Workspace
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from rdt.features.inputs import Inputs
 
 CARD = "model_card.md"
 SAMPLES, REFERENCES = 6, 5  # images, and of each at most so many references
@@ -128,6 +129,10 @@ def _shown_samples(images: Sequence[Image], captions: Mapping[int, str], inputs:
 
 def _heatmaps(images: Sequence[Image], inputs: Inputs, model: nn.Module) -> Picture.Image:
     """Photographs in a row and under each the heatmap of its visual tokens after the last encoder (section IV-D)."""
+    import torch  # here, so that a card can be written without it
+
+    from rdt.model.heatmap import encoder_heatmaps, overlay
+
     store, device = inputs.store, next(model.parameters()).device
     at = store.rows_of([image.id for image in images])
     features = (np.asarray(part[at], dtype=np.float32) for part in (store.grid, store.global_))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import chi2, norm
+from scipy.special import gammaincinv, ndtr
 
 from rdt.metrics.resampling import half_width
 
@@ -44,14 +44,14 @@ class Errors:
 def chance_beyond(distance: float, errors: Errors, seeds: int, images: int, level: float) -> float:
     """Chance that the interval of a difference at ``distance`` from 0 lies on that side of 0."""
     error, halves = _errors(errors, seeds, images, level)
-    return float(norm.cdf((distance - halves) / error).mean())
+    return float(ndtr((distance - halves) / error).mean())
 
 
 def chance_within(distance: float, bound: float, errors: Errors, seeds: int, images: int, level: float) -> float:
     """Chance that the interval of a difference at ``distance`` from 0 lies between -``bound`` and ``bound``."""
     error, halves = _errors(errors, seeds, images, level)
     room = np.maximum(0.0, bound - halves)
-    return float((norm.cdf((room - distance) / error) - norm.cdf((-room - distance) / error)).mean())
+    return float((ndtr((room - distance) / error) - ndtr((-room - distance) / error)).mean())
 
 
 def _errors(errors: Errors, seeds: int, images: int, level: float) -> tuple[float, np.ndarray]:
@@ -67,7 +67,7 @@ def _errors(errors: Errors, seeds: int, images: int, level: float) -> tuple[floa
 @lru_cache(maxsize=4096)
 def _scatters(freedom: int) -> np.ndarray:
     """Measured over true standard deviation at ``freedom`` degrees of freedom, at even steps of probability."""
-    return np.sqrt(chi2.ppf((np.arange(_POINTS) + 0.5) / _POINTS, freedom) / freedom)
+    return np.sqrt(2 * gammaincinv(freedom / 2, (np.arange(_POINTS) + 0.5) / _POINTS) / freedom)
 
 
 def needed(chance: Chance, images: int) -> Needed | None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from rdt.metrics.statistics import (
     Number,
@@ -198,11 +197,13 @@ def half_width(image_error: float, seed_error: float, images: int, seed_freedom:
 @lru_cache(maxsize=1024)
 def _quantile(level: float, freedom: int) -> float:
     """How many standard errors of ``freedom`` degrees of freedom make half of an interval (Student)."""
-    return float(student.ppf((1 + level) / 2, freedom))
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def p_of_interval(value: float, image_error: float, seed_error: float, images: int, seed_freedom: int) -> float:
     """Two-sided p of a difference: 1 minus the level at which its interval begins to hold 0."""
+    from scipy.optimize import brentq  # here, since it takes longer to import than all of our own
+
     if not value:
         return 1.0
 

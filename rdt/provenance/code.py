@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rdt.digests import ROOT, SHORT
 from rdt.errors import UserError
+from rdt.provenance.syntax import read_syntax
 
 # What decides where a result is written, how it is reported and how mistakes are told, or only passes names on, but
 # not what a result is: a change in it makes nothing stale. (What the settings say, and what a plan asks of networks,
@@ -41,8 +40,8 @@ def code_digest(module: str) -> str:
     """SHA-256 of a module and of every module of ``rdt`` that it imports, directly or not.
 
     Imports inside functions count, also of modules loaded only at run time by name they do not. The
-    syntax tree is hashed, without docstrings: comments, docstrings and formatting change nothing. A template belongs
-    to the module that names it.
+    syntax tree is hashed, without docstrings: comments, docstrings and formatting change nothing. A template
+    (``rdt.templates``) belongs to the module that names it.
     """
     lines = "".join(f"{name} {digest}\n" for name, digest in code_modules(module).items())
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -80,61 +79,21 @@ def code_record(module: str) -> dict[str, Any]:
 
 @functools.cache
 def _parsed(module: str) -> tuple[str, frozenset[str]]:
-    """Digest of one module's code, and the modules of its package that it imports."""
+    """Digest of one module's code, with the templates that it names, and the modules of its package that it imports."""
     file = _source(module)
     if file is None:
         raise UserError(module, "there is no such module", f"name a module under {ROOT / 'rdt'}")
-    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    imported = frozenset(name for node in ast.walk(tree) for name in _imported(node, package))
-    content = _canonical(tree).encode() + b"".join(template.read_bytes() for template in _templates(tree))
-    return hashlib.sha256(content).hexdigest(), imported
-
-
-def _templates(tree: ast.AST) -> list[Path]:
-    """The templates (``rdt.templates``) that strings of a module name."""
-    strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    files = (ROOT / "rdt" / text for text in sorted(strings) if text.endswith(".jinja"))
-    return [file for file in files if file.is_file()]
+    syntax = read_syntax(file, package)
+    templates = [path for path in (ROOT / "rdt" / name for name in syntax.templates) if path.is_file()]
+    content = syntax.digest.encode() + b"".join(path.read_bytes() for path in templates)
+    digest = hashlib.sha256(content).hexdigest() if templates else syntax.digest
+    return digest, frozenset(name for name in syntax.imports if _source(name))
 
 
 def _source(module: str) -> Path | None:
     base = ROOT.joinpath(*module.split("."))
     return next((file for file in (base / "__init__.py", base.with_suffix(".py")) if file.is_file()), None)
-
-
-def _imported(node: ast.AST, package: str) -> Iterator[str]:
-    """Modules of ``rdt`` that an import statement runs: the named ones and the packages above them."""
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-        above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-        base = ".".join(above + ([node.module] if node.module else []))
-        names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    else:
-        return
-    for name in names:
-        parts = name.split(".")
-        if parts[0] == "rdt":
-            candidates = (".".join(parts[: n + 1]) for n in range(len(parts)))
-            yield from (candidate for candidate in candidates if _source(candidate))
-
-
-def _canonical(node: Any) -> str:
-    """Text of a syntax tree: fields that are empty are left out, since Python versions differ in them."""
-    if isinstance(node, list):
-        return f"[{','.join(map(_canonical, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _documented(node):
-        fields["body"] = node.body[1:]
-    text = ",".join(f"{name}={_canonical(value)}" for name, value in fields.items() if value not in (None, []))
-    return f"{type(node).__name__}({text})"
-
-
-def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return ast.get_docstring(node, clean=False) is not None
 
 
 @functools.cache

@@ -72,6 +72,7 @@ def write_manifest(
         "hardware": _hardware(),
         "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(time.time() - started, 3),
+        "cpu_seconds": _cpu_seconds(),
         "peak_memory_mb": _peak_memory(),
         "mlflow_run_id": mlflow_run_id,
         **(extra or {}),
@@ -142,6 +143,14 @@ def _processor() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor())
+
+
+def _cpu_seconds() -> float | None:
+    """Processor time of this process and its finished children; None among several, which do not know of each other."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # as torchrun tells them
+        return None
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(sum(one.ru_utime + one.ru_stime for one in used), 2)
 
 
 def _peak_memory() -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,27 +26,10 @@ _NAMES = {"captions": "caption", "scenes": "render the scenes", "encoder": "trai
 
 
 @dataclass(frozen=True)
-class Record:
-    """What is known of a job: its manifest, and the line of Snakemake's benchmark file, empty where it has none."""
-
-    manifest: Mapping[str, Any]
-    benchmark: Mapping[str, str]
-
-    @property
-    def cpu_seconds(self) -> float | None:
-        return _benchmark_number(self.benchmark.get("cpu_time"))
-
-    @property
-    def memory(self) -> float:
-        """Peak memory in MiB, of all processes of the job where Snakemake measured it."""
-        return _benchmark_number(self.benchmark.get("max_rss")) or self.manifest["peak_memory_mb"]["self"]
-
-
-@dataclass(frozen=True)
 class Jobs:
     """All jobs of one kind. Seconds are wall time, of all and of the longest; memory is the most of any, in MiB.
 
-    ``cpu_seconds``: None where Snakemake did not measure them. ``multiply_adds``: None where they are not counted.
+    ``cpu_seconds``: None where a manifest has none. ``multiply_adds``: None where they are not counted.
     """
 
     kind: str
@@ -74,13 +56,13 @@ def jobs(plan: Plan, paths: Paths) -> list[Jobs]:
     counted = {line.kind: line.multiply_adds for line in cost(plan, sizes)} if (sizes := _sizes(plan, paths)) else {}
     captions = [value for kind, value in counted.items() if kind.startswith("caption")]
     counted["caption"] = sum(captions) if captions else None
-    records: dict[str, dict[str, Record]] = {}
+    records: dict[str, dict[str, Mapping[str, Any]]] = {}
     for step in Chain(plan, paths).behind(tables(plan, paths), claims(plan, paths)):
         manifest = manifest_path(step.target)
         if manifest.is_file():
             content = read_json(manifest)
             job = content.get("tracking_job", str(step.target))  # one job may fill several folders
-            records.setdefault(_job_kind(plan, step), {})[job] = Record(content, _benchmark(paths, step))
+            records.setdefault(_job_kind(plan, step), {})[job] = content
     return [_summed(kind, list(found.values()), counted.get(kind)) for kind, found in records.items()]
 
 
@@ -97,35 +79,12 @@ def _job_kind(plan: Plan, step: Step) -> str:
     return training_kind(plan.runs[run], stage)
 
 
-def _summed(kind: str, found: Sequence[Record], multiply_adds: float | None) -> Jobs:
-    seconds = [record.manifest["wall_seconds"] for record in found]
-    cpu = [record.cpu_seconds for record in found]
+def _summed(kind: str, found: Sequence[Mapping[str, Any]], multiply_adds: float | None) -> Jobs:
+    seconds = [manifest["wall_seconds"] for manifest in found]
+    cpu = [manifest.get("cpu_seconds") for manifest in found]
     known = None if None in cpu else sum(cpu)
-    memory = max(record.memory for record in found)
+    memory = max(sum(manifest["peak_memory_mb"].values()) for manifest in found)
     return Jobs(kind, len(found), sum(seconds), max(seconds), known, memory, multiply_adds)
-
-
-def _benchmark_number(text: str | None) -> float | None:
-    """A number of a benchmark file, which writes what it could not measure as "-" or "NA"."""
-    try:
-        return float(text or "")
-    except ValueError:
-        return None
-
-
-def _benchmark(paths: Paths, step: Step) -> Mapping[str, str]:
-    """What Snakemake measured of the job behind a step; empty where it did not run it."""
-    if "run" in step.where:
-        name = f"{step.name}/{step.where['run']}.{step.where['stage']}"
-    elif step.name in ("scenes", "vocabulary", "features", "index", "score"):
-        name = f"{step.name}_{step.target.stem.partition('-')[0]}"
-    else:
-        name = step.name
-    file = paths.root / "benchmarks" / f"{name}.tsv"
-    if not file.is_file():
-        return {}
-    with file.open(encoding="utf-8", newline="") as lines:
-        return next(csv.DictReader(lines, delimiter="\t"), {})
 
 
 # ---- one caption

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -84,6 +85,16 @@ def test_an_edit_of_a_template_counts_as_one_of_the_module_that_names_it(package
     assert [name for name in after if after[name] != modules[name]] == ["rdt.gamma"]
 
 
+def test_a_module_is_parsed_once_for_all_processes_until_it_changes(package, monkeypatch):
+    """What was found is kept beside the bytecode, by the content of the module."""
+    before, read = package(), []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda source, *rest: read.append(source) or parse(source, *rest))
+    assert package() == before and not read
+    assert package("beta.py", SOURCES["beta.py"] + "z = 0\n") != before
+    assert read == [SOURCES["beta.py"] + "z = 0\n"]
+
+
 def test_code_modules_are_those_of_the_digest(package):
     package()
     modules = code.code_modules("rdt.alpha")
@@ -156,7 +167,9 @@ def test_manifest_of_a_folder_and_of_one_that_uses_it(tmp_path):
     assert (first["files"], second["files"]) == ({"a.txt": digest_of(b"1")}, {"val.json": digest_of(b"[]")})
     assert (second["seed"], second["command"], second["configuration"]) == (3, ["rdt", "train"], {"lr": 0.1})
     assert (second["mlflow_run_id"], second["note"]) == ("abc", "x")
-    assert 2 <= second["wall_seconds"] < 10 and second["peak_memory_mb"]["self"] > 5
+    assert (
+        0 < second["cpu_seconds"] < 3600 and 2 <= second["wall_seconds"] < 10 and second["peak_memory_mb"]["self"] > 5
+    )
     assert second["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert second["versions"]["numpy"] == __import__("numpy").__version__
 

@@ -215,21 +215,22 @@ def test_multiply_adds_are_those_of_the_matrix_products():
     assert counted(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, k)) == 672
 
 
-def test_jobs_are_summed_by_kind_and_benchmarks_go_before_manifests(tmp_path):
-    """Two trainings of 10 and 20 s; Snakemake looked at the first alone, so nothing is said of their CPU time."""
+def test_jobs_are_summed_by_kind_from_their_manifests(tmp_path):
+    """Two trainings of 10 and 20 s; nothing is said of their CPU time as long as one of them is not known."""
     planned, paths = plan(load_experiment("smoke"), load_tables()), Paths("smoke", tmp_path / "results", tmp_path)
     first, second, *_ = (run for run, stage in planned.trainings if run.startswith("delta_sen"))
-    for run, seconds, memory in ((first, 10, 300), (second, 20, 400)):
-        manifest = {"wall_seconds": seconds, "peak_memory_mb": {"self": memory}, "tracking_job": run}
-        paths.stage(run, "xe").mkdir(parents=True)
+
+    def write(run: str, seconds: int, cpu: float | None, memory: dict[str, float]) -> None:
+        manifest = {"wall_seconds": seconds, "cpu_seconds": cpu, "peak_memory_mb": memory, "tracking_job": run}
+        paths.stage(run, "xe").mkdir(parents=True, exist_ok=True)
         (paths.stage(run, "xe") / "manifest.json").write_text(json.dumps(manifest))
-    benchmark = paths.root / f"benchmarks/train/{first}.xe.tsv"
-    benchmark.parent.mkdir(parents=True)
-    benchmark.write_text("s\tmax_rss\tcpu_time\n10.0\t500.5\t9.5\n")
+
+    write(first, 10, 9.5, {"self": 300.5, "children": 200})
+    write(second, 20, None, {"self": 400, "children": 0})
     (found,) = jobs(planned, paths)
     assert found.kind == "train a captioner, cross-entropy" and found.multiply_adds > 1e6
     assert (found.jobs, found.seconds, found.longest, found.cpu_seconds, found.memory) == (2, 30, 20, None, 500.5)
-    benchmark.with_name(f"{second}.xe.tsv").write_text("s\tmax_rss\tcpu_time\n20.0\t-\t18.5\n")
+    write(second, 20, 18.5, {"self": 400, "children": 0})
     (found,) = jobs(planned, paths)
     assert (found.cpu_seconds, found.memory) == (28.0, 500.5)
 

@@ -6,8 +6,6 @@ rule captions:
         made("captions", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/captions/{{run}}.{{stage}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/captions/{{run}}.{{stage}}.tsv"
     wildcard_constraints:
         run="(?!teacher-)[^/]+",
     conda:

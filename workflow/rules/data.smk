@@ -3,8 +3,6 @@ rule track_init:
         protected_stamp=TRACKING,
     log:
         f"{ROOT}/logs/track_init.log",
-    benchmark:
-        f"{ROOT}/benchmarks/track_init.tsv"
     conda:
         ENVIRONMENT
     message:
@@ -18,8 +16,6 @@ rule scenes:
         made("scenes", role="{role}"),
     log:
         f"{ROOT}/logs/scenes_{{role}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/scenes_{{role}}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -37,8 +33,6 @@ rule vocabulary:
         made("vocabulary", role="{role}"),
     log:
         f"{ROOT}/logs/vocabulary_{{role}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/vocabulary_{{role}}.tsv"
     conda:
         ENVIRONMENT
     params:

@@ -5,8 +5,6 @@ rule encoder:
         made("encoder"),
     log:
         f"{ROOT}/logs/encoder.log",
-    benchmark:
-        f"{ROOT}/benchmarks/encoder.tsv"
     conda:
         ENVIRONMENT
     threads: ENCODER_THREADS
@@ -25,8 +23,6 @@ rule features:
         made("features", role="{role}"),
     log:
         f"{ROOT}/logs/features_{{role}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/features_{{role}}.tsv"
     conda:
         ENVIRONMENT
     threads: ENCODER_THREADS
@@ -45,8 +41,6 @@ rule probe:
         made("probe"),
     log:
         f"{ROOT}/logs/probe.log",
-    benchmark:
-        f"{ROOT}/benchmarks/probe.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -64,8 +58,6 @@ rule index:
         made("index", role="{role}"),
     log:
         f"{ROOT}/logs/index_{{role}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/index_{{role}}.tsv"
     conda:
         ENVIRONMENT
     params:

@@ -6,8 +6,6 @@ rule report:
         report(made("report"), category="Report", caption="../report/report.rst"),
     log:
         f"{ROOT}/logs/report.log",
-    benchmark:
-        f"{ROOT}/benchmarks/report.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -34,8 +32,6 @@ for SIDE in (side.name for side in NETWORKS.sides):
             ),
         log:
             f"{ROOT}/logs/{SIDE}.log",
-        benchmark:
-            f"{ROOT}/benchmarks/{SIDE}.tsv"
         conda:
             ENVIRONMENT
         threads: 2  # METEOR's process works beside ours

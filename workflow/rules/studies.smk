@@ -24,8 +24,6 @@ rule study_init:
         made("study-init", study="{study}"),
     log:
         f"{ROOT}/logs/studies/{{study}}.init.log",
-    benchmark:
-        f"{ROOT}/benchmarks/studies/{{study}}.init.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -45,8 +43,6 @@ rule study_worker:
         made("study-worker", study="{study}", worker="{worker}"),
     log:
         f"{ROOT}/logs/studies/{{study}}.worker{{worker}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/studies/{{study}}.worker{{worker}}.tsv"
     retries: 2
     conda:
         ENVIRONMENT
@@ -73,8 +69,6 @@ rule study_export:
         made("study-export", study="{study}"),
     log:
         f"{ROOT}/logs/studies/{{study}}.export.log",
-    benchmark:
-        f"{ROOT}/benchmarks/studies/{{study}}.export.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -92,8 +86,6 @@ rule study_retrain:
         made("study-retrain", study="{study}", setting="{setting}", seed="{seed}"),
     log:
         f"{ROOT}/logs/studies/{{study}}.{{setting}}-s{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/studies/{{study}}.{{setting}}-s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: TRAINING.threads + TRAINING.workers
@@ -120,8 +112,6 @@ rule study_compare:
         made("study-compare", study="{study}")[1],
     log:
         f"{ROOT}/logs/studies/{{study}}.compare.log",
-    benchmark:
-        f"{ROOT}/benchmarks/studies/{{study}}.compare.tsv"
     conda:
         ENVIRONMENT
     threads: 2  # METEOR's process works beside ours

@@ -16,8 +16,6 @@ rule score:
         made("score", role="{role}", split="test"),
     log:
         f"{ROOT}/logs/score_{{role}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/score_{{role}}.tsv"
     conda:
         ENVIRONMENT
     threads: 2  # METEOR's process works beside ours
@@ -45,8 +43,6 @@ rule tables:
         ],
     log:
         f"{ROOT}/logs/tables.log",
-    benchmark:
-        f"{ROOT}/benchmarks/tables.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -64,8 +60,6 @@ rule inspect:
         made("inspect", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/inspect/{{run}}.{{stage}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/inspect/{{run}}.{{stage}}.tsv"
     conda:
         ENVIRONMENT
     threads: TRAINING.threads
@@ -92,8 +86,6 @@ rule claims:
         made("claims")[1:],
     log:
         f"{ROOT}/logs/claims.log",
-    benchmark:
-        f"{ROOT}/benchmarks/claims.tsv"
     conda:
         ENVIRONMENT
     params:

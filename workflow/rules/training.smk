@@ -6,8 +6,6 @@ rule train:
         made("train", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/train/{{run}}.{{stage}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/train/{{run}}.{{stage}}.tsv"
     priority: 1
     conda:
         ENVIRONMENT
