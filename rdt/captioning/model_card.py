@@ -15,7 +15,8 @@ from safetensors import safe_open
 from torch import nn
 
 from rdt.data.coco import read_captions
-from rdt.data.dataset import Image, open_image
+from rdt.data.dataset import Image
+from rdt.data.photograph import open_image
 from rdt.experiment.plan import CaptionJob, phase_title
 from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Role, Stage

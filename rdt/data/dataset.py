@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as Picture
-
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.settings import Data, Experiment, Role
@@ -153,17 +151,6 @@ def load_nocaps(annotations: Path, image_root: Path, name: str, pixels: bool = T
 def tokenize(sentence: str) -> tuple[str, ...]:
     """Lower-case words of ``sentence``, punctuation deleted."""
     return tuple(re.sub(r"[^\w\s]|_", "", sentence.lower()).split())
-
-
-def open_image(path: Path) -> Picture.Image:
-    """The decoded RGB image. Raises ``UserError`` if the file is missing, truncated or not an image."""
-    try:
-        with Picture.open(path) as picture:
-            return picture.convert("RGB")
-    except FileNotFoundError:
-        raise UserError(path, "no such image file", "complete the image folder") from None
-    except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError) as error:
-        raise UserError(path, f"truncated or not an image ({error})", "replace the file") from error
 
 
 def _read_entries(path: Path) -> dict[str, Any]:
