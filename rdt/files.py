@@ -118,14 +118,23 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise UserError(path, "the file does not exist", "run the step that writes it, or correct the path") from None
     except UnicodeDecodeError as error:
-        line = 1 + error.object.count(b"\n", 0, error.start)
-        problem = f"is not UTF-8 text (byte {error.start}, line {line})"
-        remedy = f"convert it, if it is Latin-1: iconv -f LATIN1 -t UTF-8 {path.name}"
-        raise UserError(path, problem, remedy) from None
+        raise not_utf8(path, error) from None
     except json.JSONDecodeError as error:
-        whole = "is truncated" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
-        problem = f"{whole}: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise UserError(path, problem, "restore the file, or delete it and run the step that writes it") from None
+        remedy = "restore the file, or delete it and run the step that writes it"
+        raise UserError(path, json_problem(error), remedy) from None
+
+
+def not_utf8(path: Path, error: UnicodeDecodeError) -> UserError:
+    """Where a file ceases to be UTF-8."""
+    line = 1 + error.object.count(b"\n", 0, error.start)
+    problem = f"is not UTF-8 text (byte {error.start}, line {line})"
+    return UserError(path, problem, f"convert it, if it is Latin-1: iconv -f LATIN1 -t UTF-8 {path.name}")
+
+
+def json_problem(error: json.JSONDecodeError) -> str:
+    """What is wrong with a text that is no JSON, and where."""
+    whole = "is truncated" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
+    return f"{whole}: {error.msg} at line {error.lineno}, column {error.colno}"
 
 
 UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)  # what numpy raises

@@ -33,7 +33,6 @@ _STARTS = {
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"GIF8": "a GIF picture",
-    b"BM": "a BMP picture",
     b"II*\x00": "a TIFF picture",
     b"MM\x00*": "a TIFF picture",
 }
@@ -41,7 +40,7 @@ _STARTS = {
 _BRANDS = {b"avif": "an AVIF picture", b"avis": "an AVIF picture"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC
 )
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|[(c][a-z_]*\w+\n\w+\n|\(lp0\n|\(dp0\n")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([ld]p0\n|c(copy_reg|__builtin__|builtins|numpy[\w.]*)\n")
 
 
 def what_it_is(head: bytes) -> str | None:

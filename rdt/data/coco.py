@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rdt.data.dataset import SPLITS
+from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.files import read_json
 
 ImageId = int | str
 
 _SPLITS = {theirs: ours for ours, names in SPLITS.items() for theirs in names}
+_REJECTED = ("is_rejected", "is_precanned")  # VizWiz's marks of captions that its evaluation leaves out
 _RESULTS_FORM = "write a list of {image_id, caption}, the COCO results format"
 
 
@@ -23,13 +25,12 @@ class References:
 
     captions: dict[ImageId, list[str]]
     domains: dict[ImageId, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what is to be said of how they were read
 
 
 def read_document(path: Path) -> Any:
-    """What a JSON file holds. Raises UserError where it cannot be read."""
-    if path.is_dir():
-        raise UserError(path, "is a folder", "name a JSON file in it")
-    return read_json(path)
+    """What a user's file holds, see ``rdt.data.user_files``. Raises UserError where it cannot be read."""
+    return read_user_file(path).value
 
 
 def results_by_image(results: Sequence[Mapping[str, Any]], where: str | Path) -> dict[ImageId, str]:
@@ -61,6 +62,10 @@ def references_by_image(document: Any, where: str | Path, split: str | None = No
             return _coco(document["annotations"], images if isinstance(images, list) else [], where)
         if isinstance(images, list) and any(isinstance(image, Mapping) and "sentences" in image for image in images):
             return _karpathy(images, where, split)
+    if isinstance(document, list) and document:  # rows of a table or of JSON Lines
+        if split is not None:
+            raise UserError(where, "is a list of captions, which has no splits", "leave --split out")
+        return _coco(document, [], where)
     raise UserError(
         where,
         "has neither a list 'annotations' nor a list 'images' with 'sentences'",
@@ -91,13 +96,22 @@ def _kind_of_id(image: ImageId) -> str:
 
 def _coco(annotations: Sequence[Any], images: Sequence[Any], where: str | Path) -> References:
     found: dict[ImageId, list[str]] = {}
+    rejected = 0
     for number, entry in enumerate(annotations):
         image, caption = _caption(entry, where, f"annotation {number}")
-        found.setdefault(image, []).append(caption)
+        if any(entry.get(mark) for mark in _REJECTED):
+            rejected += 1
+        else:
+            found.setdefault(image, []).append(caption)
     listed = {_id(entry, "id", where, f"images[{n}]"): entry for n, entry in enumerate(images)}
     captions = {image: found[image] for image in (*listed, *found) if image in found}
-    domains = {image: str(entry["domain"]) for image, entry in listed.items() if "domain" in entry}
-    return References(_not_empty(captions, where), domains)
+    domains = {image: str(entry["domain"]) for image, entry in listed.items() if entry.get("domain")}
+    return References(_not_empty(captions, where), domains, _left_out(rejected, len(annotations), where))
+
+
+def _left_out(rejected: int, annotated: int, where: str | Path) -> tuple[str, ...]:
+    marks = " or ".join(_REJECTED)
+    return (f"{where}: {rejected:,} of {annotated:,} captions left out, marked {marks}",) if rejected else ()
 
 
 def _karpathy(images: Sequence[Any], where: str | Path, split: str | None) -> References:

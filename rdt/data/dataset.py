@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.settings import Data, Experiment, Role
@@ -156,7 +157,7 @@ def tokenize(sentence: str) -> tuple[str, ...]:
 def _read_entries(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise UserError(path, "is a folder, expected a JSON file", "correct the path of the annotations")
-    document = read_json(path)
+    document = read_user_file(path).value
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise UserError(path, "has no list 'images'", "give annotations in Karpathy's or nocaps' format")
     return document
