@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -99,7 +100,7 @@ def read_yaml(path: Path, kind: type[Kind], content: str) -> Kind:
     """Read, safely, a YAML file of the suite's own; raises ``UserError`` where it is damaged or not ``content``."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         problem = yaml_problem(error) if isinstance(error, yaml.YAMLError) else error
         raise UserError(path, f"cannot be read as YAML ({problem})", "restore the file") from error
     if not isinstance(found, kind):
@@ -137,7 +138,22 @@ def json_problem(error: json.JSONDecodeError) -> str:
     return f"{whole}: {error.msg} at line {error.lineno}, column {error.colno}"
 
 
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)  # what numpy raises
+# What numpy and zipfile raise on damaged files, headers of absurd shapes and archives with a password
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    MemoryError,
+    RuntimeError,
+    AttributeError,
+    IndexError,
+    SyntaxError,
+    struct.error,
+)
 
 
 def read_arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarray]:

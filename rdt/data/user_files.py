@@ -48,7 +48,7 @@ def read_user_file(path: Path) -> UserFile:
         raise UserError(path, f"is {kind}, not captions as text", _REMEDIES.get(kind, _FORMS))
     text, halves = _decoded(path, data)
     try:
-        value = _parsed(path, name, text)
+        value = _content(path, name, text)
         if "\\ud" in text or "\\uD" in text:  # halves that are written as escapes
             whole = json.dumps(value, ensure_ascii=False)
             found = len(_HALVES.findall(whole))
@@ -136,7 +136,7 @@ _HALF = "rdt-half"
 codecs.register_error(_HALF, _half)
 
 
-def _parsed(path: Path, name: str, text: str) -> Any:
+def _content(path: Path, name: str, text: str) -> Any:
     start = text.lstrip()[:1]
     if not start:
         raise UserError(path, "is empty", _FORMS)
