@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -16,13 +17,15 @@ from rdt.errors import UserError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status.
 
-    0 success, 2 a mistake of the user (one sentence on stderr), 130 interrupted. The traceback of a
-    mistake goes to the file of ``--log``, or to stderr with RDT_TRACEBACK=1.
+    0 success, 2 a mistake of the user or something unforeseen (one sentence on stderr), 130 interrupted. The
+    traceback goes to the file of ``--log``, or to stderr with RDT_TRACEBACK=1.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     # Threads that spin while they wait for each other are slowed down many times by any other busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     command = argv[0] if argv else ""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     log: Path | None = None
     try:
         with _missing_packages(command):
@@ -39,9 +42,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:
+    except Exception as error:  # a defect of ours, or a machine that gave up: still one sentence
         _record_traceback(log)
-        raise
+        print(f"rdt: error: {_unforeseen(command, error, log)}", file=sys.stderr)
+        return UserError.exit_code
+
+
+def _unforeseen(command: str, error: Exception, log: Path | None) -> UserError:
+    """What to say of an exception that no command expects."""
+    if isinstance(error, OSError) and error.strerror:  # a full disk, a folder that may not be written to
+        return UserError(error.filename or f"rdt {command}", error.strerror.lower(), "make room, or correct the path")
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    remedy = f"its traceback is in {log}" if log else "RDT_TRACEBACK=1 shows where"
+    return UserError(f"rdt {command}", f"stopped at something unforeseen ({said})", f"report it; {remedy}")
 
 
 @contextmanager

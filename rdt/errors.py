@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+LONGEST = 1000  # characters of a sentence: what was found may be a million characters
 
 
 class UserError(Exception):
@@ -18,4 +21,10 @@ class UserError(Exception):
         self.where = str(where)
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{self.where}: {problem}" + (f"; {remedy}" if remedy else ""))
+        super().__init__(_one_line(f"{self.where}: {problem}", LONGEST) + (f"; {remedy}" if remedy else ""))
+
+
+def _one_line(text: str, longest: int) -> str:
+    """``text`` without line breaks, its middle left out where it is longer."""
+    line = re.sub(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", text)
+    return line if len(line) <= longest else f"{line[: longest // 2]} ... {line[-longest // 2 :]}"

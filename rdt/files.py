@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -100,7 +101,7 @@ def read_yaml(path: Path, kind: type[Kind], content: str) -> Kind:
     """Read, safely, a YAML file of the suite's own; raises ``UserError`` where it is damaged or not ``content``."""
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         problem = yaml_problem(error) if isinstance(error, yaml.YAMLError) else error
         raise UserError(path, f"cannot be read as YAML ({problem})", "restore the file") from error
     if not isinstance(found, kind):
@@ -119,17 +120,41 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise UserError(path, "the file does not exist", "run the step that writes it, or correct the path") from None
     except UnicodeDecodeError as error:
-        line = 1 + error.object.count(b"\n", 0, error.start)
-        problem = f"is not UTF-8 text (byte {error.start}, line {line})"
-        remedy = f"convert it, if it is Latin-1: iconv -f LATIN1 -t UTF-8 {path.name}"
-        raise UserError(path, problem, remedy) from None
+        raise not_utf8(path, error) from None
     except json.JSONDecodeError as error:
-        whole = "is truncated" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
-        problem = f"{whole}: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise UserError(path, problem, "restore the file, or delete it and run the step that writes it") from None
+        remedy = "restore the file, or delete it and run the step that writes it"
+        raise UserError(path, json_problem(error), remedy) from None
 
 
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)  # what numpy raises
+def not_utf8(path: Path, error: UnicodeDecodeError) -> UserError:
+    """Where a file ceases to be UTF-8."""
+    line = 1 + error.object.count(b"\n", 0, error.start)
+    problem = f"is not UTF-8 text (byte {error.start}, line {line})"
+    return UserError(path, problem, f"convert it, if it is Latin-1: iconv -f LATIN1 -t UTF-8 {path.name}")
+
+
+def json_problem(error: json.JSONDecodeError) -> str:
+    """What is wrong with a text that is no JSON, and where."""
+    whole = "is truncated" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
+    return f"{whole}: {error.msg} at line {error.lineno}, column {error.colno}"
+
+
+# What numpy and zipfile raise on damaged files, headers of absurd shapes and archives with a password
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    MemoryError,
+    RuntimeError,
+    AttributeError,
+    IndexError,
+    SyntaxError,
+    struct.error,
+)
 
 
 def read_arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarray]:

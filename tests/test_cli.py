@@ -90,11 +90,20 @@ def test_an_interrupt_is_130(monkeypatch, tmp_path, capsys):
     assert cli.main(["broken"]) == 130 and capsys.readouterr().err == "rdt: interrupted\n"
 
 
-def test_a_defect_of_ours_is_no_users_mistake(monkeypatch, tmp_path):
+def test_a_defect_of_ours_is_one_sentence_too(monkeypatch, tmp_path, capsys):
     command(monkeypatch, tmp_path, "raise ValueError('ours')")
-    with pytest.raises(ValueError, match="ours"):
-        cli.main(["broken", "--log", str(tmp_path / "log")])
+    assert cli.main(["broken", "--log", str(tmp_path / "log")]) == 2
     assert "ValueError: ours" in (tmp_path / "log").read_text()
+    told = f"rdt broken: stopped at something unforeseen (ValueError: ours); report it; its traceback is in {tmp_path}"
+    assert capsys.readouterr().err == f"rdt: error: {told}/log\n"
+
+
+def test_what_the_system_refuses_is_one_sentence(monkeypatch, tmp_path, capsys):
+    command(monkeypatch, tmp_path, "raise OSError(28, 'No space left on device', 'here/a.json')")
+    assert cli.main(["broken"]) == 2
+    assert capsys.readouterr().err == (
+        "rdt: error: here/a.json: no space left on device; make room, or correct the path\n"
+    )
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -17,7 +17,7 @@ from tests.support.repository import REPOSITORY
 
 # From the ground up. A room is a folder of rdt/ or a module beside them; rooms of one floor do not import each other.
 FLOORS = (
-    ("errors", "lazy"),
+    ("errors", "lazy", "signatures"),
     ("digests", "diffusion", "losses"),
     ("files", "draws", "templates"),
     ("experiment",),

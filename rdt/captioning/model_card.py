@@ -13,7 +13,8 @@ from PIL import Image as Picture
 from safetensors import safe_open
 
 from rdt.data.coco import read_captions
-from rdt.data.dataset import Image, open_image
+from rdt.data.dataset import Image
+from rdt.data.photograph import open_image
 from rdt.experiment.plan import CaptionJob, phase_title
 from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Role, Stage

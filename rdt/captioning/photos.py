@@ -15,7 +15,8 @@ from torch import Tensor
 
 from rdt.captioning.files import load_network
 from rdt.captioning.generate import FIRST, Sampling, decode, denoise_captions, teacher_captions
-from rdt.data.dataset import open_dataset, open_image
+from rdt.data.dataset import open_dataset
+from rdt.data.photograph import open_image
 from rdt.data.tokens import token_row
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError

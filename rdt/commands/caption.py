@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rdt.captioning.photos import PhotoCaption, caption, stretches
 from rdt.commands.arguments import experiment_option
-from rdt.data.dataset import open_image
+from rdt.data.photograph import open_image
 from rdt.errors import UserError
 from rdt.files import atomic_file
 from rdt.model.heatmap import overlay

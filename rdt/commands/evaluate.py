@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rdt.data.coco import ImageId, matched, read_document, references_by_image, results_by_image
+from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.metrics.corpus import Scorer
 from rdt.metrics.resampling import Estimate
+from rdt.scoring.caveats import without_domain
 from rdt.scoring.evaluation import (
     CHOICES,
     Earlier,
@@ -33,13 +35,16 @@ example:
   --results is what captioners write for COCO: [{"image_id": 391895, "caption": "a man on a motorcycle"}, ...].
   --references may be COCO annotations, nocaps' (the file's own domains are scored too), or Karpathy's
   dataset_*.json together with --split test. Images that have references but no caption are left out and
-  counted; a caption of an image without references is an error.
+  counted; a caption of an image without references is an error. Captions that VizWiz marks is_rejected or
+  is_precanned are left out and counted. Either file may also be JSON Lines, or CSV or TSV with a header such as
+  "image_id,caption" or "file_name,caption_1,caption_2", in UTF-8 or UTF-16, plain or packed with gzip or zip.
 
 what the numbers are:
   BLEU-1..4, METEOR, ROUGE-L and CIDEr equal pycocoevalcap 1.2's, times 100, to the last bit. SPICE is the
   original where `rdt doctor` finds what it needs, otherwise SPICE-dp: the same definition on another parser.
-  Behind each stands a 95 % interval over images. A domain is scored as a data set of its own: its CIDEr takes
-  the document frequencies of its own references.
+  Both METEOR and SPICE are made for English; a note tells where the references seem to be in another language.
+  Behind each stands a 95 % interval over images, from 4 of them on and within the metric's range. A domain is
+  scored as a data set of its own: its CIDEr takes the document frequencies of its own references.
   diversity is of one caption an image: Dist-n, distinct n-grams per 100 words; the words in use; which share
   of the words of these images' references they are; which share of the captions differ. All of it depends on the
   number of images, so compare it on the same images. (The paper's Voc-u is a share of the training vocabulary,
@@ -73,9 +78,10 @@ def run(args: argparse.Namespace) -> None:
     """Score a caption file, write the scores and print them."""
     choices = metric_names(args.metrics)
     check_out(args.out, [path for path in (args.results, args.references, args.by, args.compare) if path])
-    references = references_by_image(read_document(args.references), args.references, args.split)
-    captions = read_system(args.results, read_document(args.results), references.captions)
-    domains = read_domains(args.by, captions) if args.by else domains_of(captions, references.domains)
+    annotated, results = read_user_file(args.references), read_user_file(args.results)
+    references = references_by_image(annotated.value, args.references, args.split)
+    captions = read_system(args.results, results.value, references.captions)
+    domains = read_domains(args.by, captions) if args.by else references.domains
     other = read_other(args.compare, captions, references.captions) if args.compare else None
     systems = [captions, other] if isinstance(other, dict) else [captions]
     if sys.stderr.isatty():
@@ -89,13 +95,20 @@ def run(args: argparse.Namespace) -> None:
         "split": args.split,
         **evaluation.document,
     }
+    document["notes"] = [
+        *annotated.notes,
+        *results.notes,
+        *references.notes,
+        *without_domain(captions, domains),
+        *evaluation.document["notes"],
+    ]
     differences: dict[str, dict[str, Estimate]] = {}
     if other is not None:
         theirs = others[0].statistics if others else earlier_statistics(other, evaluation)
         differences = compare_systems(evaluation.statistics, theirs)
         document |= {"compared_with": str(args.compare), "differences": comparison_document(differences)}
     write_scores(args.out, document, evaluation.columns)
-    print(print_scores(args, evaluation.document, differences))
+    print(print_scores(args, evaluation.document, document["notes"], differences))
 
 
 def metric_names(metrics: str) -> list[str]:
@@ -123,13 +136,8 @@ def read_system(path: Path, results: Any, references: Mapping[ImageId, Any]) -> 
     return matched(results_by_image(results, path), references, path)
 
 
-def domains_of(captions: Mapping[ImageId, str], domains: Mapping[ImageId, str]) -> dict[ImageId, str]:
-    """The domains that the references name, where they do so for every captioned image."""
-    return {image: domains[image] for image in captions} if captions.keys() <= domains.keys() else {}
-
-
 def read_domains(path: Path, captions: Mapping[ImageId, str]) -> dict[ImageId, str]:
-    """The domain of every captioned image."""
+    """The domain of every captioned image, from a file."""
     named = read_document(path)
     if not isinstance(named, dict) or not all(isinstance(domain, str) for domain in named.values()):
         raise UserError(
@@ -173,12 +181,15 @@ def cache_folder() -> Path | None:
     return results / "cache" if results.is_dir() and Path("Snakefile").is_file() else None
 
 
-def print_scores(args: argparse.Namespace, document: EvaluationDocument, differences: Mapping[str, Any]) -> str:
+def print_scores(
+    args: argparse.Namespace, document: EvaluationDocument, notes: Sequence[str], differences: Mapping[str, Any]
+) -> str:
     """What is printed."""
     n, annotated = document["n"], document["annotated"]
     images = f"{n:,} images" if n == annotated else f"{n:,} of {annotated:,} annotated images"
     lines = [f"{args.results}: captions of {images}, with 95 % intervals over images", "", score_table(document)]
     lines += [f"{name}: {reason}" for name, reason in document["not_run"].items()]
+    lines += ["", *(f"note: {note}" for note in notes)] if notes else []
     if args.compare:
         lines += ["", f"this minus {args.compare}, paired by image", "", comparison_table(differences, document)]
     places = f"written to {args.out} and, by image, {args.out.with_suffix('.parquet')}"

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdt.data.dataset import SPLITS
+from rdt.data.dataset import MOST_CHARACTERS, SPLITS
+from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.files import read_json
 
 ImageId = int | str
 
 _SPLITS = {theirs: ours for ours, names in SPLITS.items() for theirs in names}
+MOST_OF_NAME = 1000  # characters of an image id or a domain
+_REJECTED = ("is_rejected", "is_precanned")  # VizWiz's marks of captions that its evaluation leaves out
 _RESULTS_FORM = "write a list of {image_id, caption}, the COCO results format"
 
 
@@ -23,13 +26,12 @@ class References:
 
     captions: dict[ImageId, list[str]]
     domains: dict[ImageId, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what is to be said of how they were read
 
 
 def read_document(path: Path) -> Any:
-    """What a JSON file holds. Raises UserError where it cannot be read."""
-    if path.is_dir():
-        raise UserError(path, "is a folder", "name a JSON file in it")
-    return read_json(path)
+    """What a user's file holds, see ``rdt.data.user_files``. Raises UserError where it cannot be read."""
+    return read_user_file(path).value
 
 
 def results_by_image(results: Sequence[Mapping[str, Any]], where: str | Path) -> dict[ImageId, str]:
@@ -61,6 +63,10 @@ def references_by_image(document: Any, where: str | Path, split: str | None = No
             return _coco(document["annotations"], images if isinstance(images, list) else [], where)
         if isinstance(images, list) and any(isinstance(image, Mapping) and "sentences" in image for image in images):
             return _karpathy(images, where, split)
+    if isinstance(document, list) and document:  # rows of a table or of JSON Lines
+        if split is not None:
+            raise UserError(where, "is a list of captions, which has no splits", "leave --split out")
+        return _coco(document, [], where)
     raise UserError(
         where,
         "has neither a list 'annotations' nor a list 'images' with 'sentences'",
@@ -81,6 +87,11 @@ def matched(
         if other is not None:
             problem = f"image {stranger} is {_kind_of_id(stranger)} here and {_kind_of_id(other)} in the references"
             raise UserError(where, problem, "write the ids as the references do")
+        kinds = {_kind_of_id(image) for image in references}
+        if _kind_of_id(stranger) not in kinds:
+            problem = f"image {stranger} is {_kind_of_id(stranger)}, and the references go by {kinds.pop()} each"
+            example = next(iter(references))
+            raise UserError(where, f"{problem}, such as {example}", "write the ids as the references do")
         raise UserError(where, f"image {stranger} has no reference caption", "use the annotations of the same split")
     return {image: captions[image] for image in references if image in captions}
 
@@ -91,13 +102,22 @@ def _kind_of_id(image: ImageId) -> str:
 
 def _coco(annotations: Sequence[Any], images: Sequence[Any], where: str | Path) -> References:
     found: dict[ImageId, list[str]] = {}
+    rejected = 0
     for number, entry in enumerate(annotations):
         image, caption = _caption(entry, where, f"annotation {number}")
-        found.setdefault(image, []).append(caption)
+        if any(entry.get(mark) for mark in _REJECTED):
+            rejected += 1
+        else:
+            found.setdefault(image, []).append(caption)
     listed = {_id(entry, "id", where, f"images[{n}]"): entry for n, entry in enumerate(images)}
     captions = {image: found[image] for image in (*listed, *found) if image in found}
-    domains = {image: str(entry["domain"]) for image, entry in listed.items() if "domain" in entry}
-    return References(_not_empty(captions, where), domains)
+    domains = {image: _domain(entry, where, image) for image, entry in listed.items() if entry.get("domain")}
+    return References(_not_empty(captions, where), domains, _left_out(rejected, len(annotations), where))
+
+
+def _left_out(rejected: int, annotated: int, where: str | Path) -> tuple[str, ...]:
+    marks = " or ".join(_REJECTED)
+    return (f"{where}: {rejected:,} of {annotated:,} captions left out, marked {marks}",) if rejected else ()
 
 
 def _karpathy(images: Sequence[Any], where: str | Path, split: str | None) -> References:
@@ -115,7 +135,12 @@ def _karpathy(images: Sequence[Any], where: str | Path, split: str | None) -> Re
         )
         if name in captions:
             raise UserError(where, f"image {name} is there twice", "keep one of them")
-        captions[name] = [_sentence(sentence, where, name) for sentence in image.get("sentences") or []]
+        sentences = image.get("sentences") or []
+        if not isinstance(sentences, list):
+            raise UserError(
+                where, f"the sentences of image {name} are {_type_name(sentences)}, not a list", "correct it"
+            )
+        captions[name] = [_sentence(sentence, where, name) for sentence in sentences]
     return References(_not_empty({name: texts for name, texts in captions.items() if texts}, where))
 
 
@@ -127,9 +152,9 @@ def _split(image: Any) -> str:
 def _sentence(sentence: Any, where: str | Path, image: ImageId) -> str:
     if isinstance(sentence, Mapping):
         if isinstance(sentence.get("raw"), str):
-            return sentence["raw"]
+            return _of_length(sentence["raw"], where, image)
         if isinstance(sentence.get("tokens"), list):
-            return " ".join(map(str, sentence["tokens"]))
+            return _of_length(" ".join(map(str, sentence["tokens"])), where, image)
     raise UserError(where, f"image {image} has a sentence with neither 'raw' nor 'tokens'", "correct it")
 
 
@@ -140,7 +165,15 @@ def _caption(entry: Any, where: str | Path, name: str) -> tuple[ImageId, str]:
     if not isinstance(entry["caption"], str):
         problem = f"the caption of image {image} ({name}) is {_type_name(entry['caption'])}, not a text"
         raise UserError(where, problem, "correct it")
-    return image, entry["caption"]
+    return image, _of_length(entry["caption"], where, image)
+
+
+def _of_length(caption: str, where: str | Path, image: ImageId) -> str:
+    """``caption``; UserError where it is longer than any caption."""
+    if len(caption) > MOST_CHARACTERS:
+        problem = f"a caption of image {image} has {len(caption):,} characters, expected at most {MOST_CHARACTERS:,}"
+        raise UserError(where, problem, "shorten it")
+    return caption
 
 
 def _id(entry: Any, key: str, where: str | Path, name: str) -> ImageId:
@@ -153,7 +186,18 @@ def _id(entry: Any, key: str, where: str | Path, name: str) -> ImageId:
         raise UserError(
             where, f"the '{key}' of {name} is {_type_name(image)}, neither a whole number nor a text", "correct it"
         )
+    if isinstance(image, str) and len(image) > MOST_OF_NAME:
+        problem = f"the '{key}' of {name} has {len(image):,} characters, expected at most {MOST_OF_NAME:,}"
+        raise UserError(where, problem, "correct it")
     return image
+
+
+def _domain(entry: Mapping[str, Any], where: str | Path, image: ImageId) -> str:
+    domain = entry["domain"]
+    if not isinstance(domain, str) or len(domain) > MOST_OF_NAME:
+        problem = f"the domain of image {image} is {_type_name(domain)}, expected a name"
+        raise UserError(where, problem, "correct it")
+    return domain
 
 
 def _not_empty(captions: dict[ImageId, list[str]], where: str | Path) -> dict[ImageId, list[str]]:

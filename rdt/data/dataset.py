@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as Picture
-
+from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.experiment.settings import Data, Experiment, Role
@@ -18,6 +17,7 @@ from rdt.files import read_json
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")
 SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}  # ours -> Karpathy's
+MOST_CHARACTERS = 10_000  # of a caption: those of language models have a few thousand
 SKIPPED = "skipped.json"  # in a folder of features: the images that `rdt extract --skip-corrupt` has left out
 
 
@@ -137,7 +137,7 @@ def load_nocaps(annotations: Path, image_root: Path, name: str, pixels: bool = T
         raw = _field(annotations, f"annotation {n}", sentence, "caption", str)
         tokens = tokenize(raw)
         _check_tokens(annotations, image_id, tokens)
-        captions.setdefault(image_id, []).append(Caption(tokens, raw))
+        captions.setdefault(image_id, []).append(Caption(_short_enough(annotations, image_id, tokens, raw), raw))
     images = tuple(_nocaps_image(annotations, n, entry, captions) for n, entry in enumerate(document["images"]))
     _check_ids(annotations, images)
     strangers = captions.keys() - {image.id for image in images}
@@ -155,21 +155,10 @@ def tokenize(sentence: str) -> tuple[str, ...]:
     return tuple(re.sub(r"[^\w\s]|_", "", sentence.lower()).split())
 
 
-def open_image(path: Path) -> Picture.Image:
-    """The decoded RGB image. Raises ``UserError`` if the file is missing, truncated or not an image."""
-    try:
-        with Picture.open(path) as picture:
-            return picture.convert("RGB")
-    except FileNotFoundError:
-        raise UserError(path, "no such image file", "complete the image folder") from None
-    except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError) as error:
-        raise UserError(path, f"truncated or not an image ({error})", "replace the file") from error
-
-
 def _read_entries(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise UserError(path, "is a folder, expected a JSON file", "correct the path of the annotations")
-    document = read_json(path)
+    document = read_user_file(path).value
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise UserError(path, "has no list 'images'", "give annotations in Karpathy's or nocaps' format")
     return document
@@ -196,12 +185,13 @@ def _karpathy_image(path: Path, n: int, entry: Any) -> Image:
         tokens = sentence.get("tokens") if isinstance(sentence, dict) else None
         _check_tokens(path, image_id, tokens)
         tokens = tuple(token.lower() for token in tokens)
-        captions.append(Caption(tokens, str(sentence.get("raw") or " ".join(tokens))))
+        raw = str(sentence.get("raw") or " ".join(tokens))
+        captions.append(Caption(_short_enough(path, image_id, tokens, raw), raw))
     _check_captions(path, image_id, captions)
     folder = entry.get("filepath") or ""
-    return Image(
-        image_id, f"{folder}/{filename}" if folder else filename, split, tuple(captions), twin=entry.get("twin")
-    )
+    name = _file_name(path, image_id, f"{folder}/{filename}" if folder else filename)
+    twin = None if entry.get("twin") is None else _field(path, f"image {image_id}", entry, "twin", int)
+    return Image(image_id, name, split, tuple(captions), twin=twin)
 
 
 def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[int, list[Caption]]) -> Image:
@@ -215,12 +205,30 @@ def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[int, list[Capti
         problem = f"image {image_id} has domain {domain!r}, expected one of {', '.join(DOMAINS)}"
         raise UserError(path, problem, "correct it")
     _check_captions(path, image_id, captions.get(image_id, []))
-    return Image(image_id, filename, "test", tuple(captions[image_id]), domain=domain)
+    return Image(image_id, _file_name(path, image_id, filename), "test", tuple(captions[image_id]), domain=domain)
 
 
 def _check_tokens(path: Path, image_id: int, tokens: Any) -> None:
     if not isinstance(tokens, list | tuple) or not tokens or not all(isinstance(t, str) and t for t in tokens):
         raise UserError(path, f"image {image_id} has a sentence without tokens", "remove the sentence or add its words")
+
+
+def _short_enough(path: Path, image_id: int, tokens: tuple[str, ...], raw: str) -> tuple[str, ...]:
+    """``tokens``; UserError where they or the sentence are longer than any caption."""
+    length = max(len(raw), sum(map(len, tokens)))
+    if length > MOST_CHARACTERS:
+        problem = f"image {image_id} has a sentence of {length:,} characters, expected at most {MOST_CHARACTERS:,}"
+        raise UserError(path, problem, "shorten it")
+    return tokens
+
+
+def _file_name(path: Path, image_id: int, name: str) -> str:
+    """``name`` of an image's file; UserError where no file can have it."""
+    if "\0" in name or any(len(part.encode()) > 255 for part in name.split("/")):
+        raise UserError(
+            path, f"image {image_id} has the file name {name[:40]!r}..., which no file can have", "correct it"
+        )
+    return name
 
 
 def _check_captions(path: Path, image_id: int, captions: list[Caption]) -> None:
@@ -232,6 +240,9 @@ def _check_ids(path: Path, images: tuple[Image, ...]) -> None:
     duplicated = [image_id for image_id, n in Counter(image.id for image in images).items() if n > 1]
     if duplicated:
         raise UserError(path, f"image id {duplicated[0]} occurs more than once", "keep one entry an image")
+    large = next((image.id for image in images if abs(image.id) >= 2**63), None)
+    if large is not None:
+        raise UserError(path, f"image id {large} is beyond 64 bits", "number the images otherwise")
 
 
 def _check_twins(path: Path, dataset: Dataset) -> None:

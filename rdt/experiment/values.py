@@ -38,8 +38,10 @@ def load_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except yaml.YAMLError as error:
         raise UserError(path, yaml_problem(error), "correct the YAML") from None
-    except (UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:  # ValueError: other encodings, dates of no calendar, endless numbers
         raise UserError(path, f"cannot be read: {error}", "expected a YAML file in UTF-8") from None
+    except RecursionError:
+        raise UserError(path, "is nested too deeply", "correct the YAML") from None
     if not isinstance(content, dict):
         raise UserError(path, f"found {_shown(content)}, expected keys and values", "see experiments/scenes.yaml")
     return content

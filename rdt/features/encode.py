@@ -11,7 +11,8 @@ import torch
 from PIL import Image as Picture
 from torch import Tensor, nn
 
-from rdt.data.dataset import Dataset, Image, open_image
+from rdt.data.dataset import Dataset, Image
+from rdt.data.photograph import open_image
 from rdt.data.vocabulary import Vocabulary
 from rdt.experiment.settings import EncoderSettings
 from rdt.features.encoder import Encoded

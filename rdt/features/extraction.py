@@ -17,7 +17,8 @@ from PIL import Image as Picture
 from torch import nn
 from tqdm import tqdm
 
-from rdt.data.dataset import SKIPPED, Dataset, Image, open_image
+from rdt.data.dataset import SKIPPED, Dataset, Image
+from rdt.data.photograph import open_image
 from rdt.digests import file_digest
 from rdt.errors import UserError
 from rdt.experiment.settings import Data

@@ -18,7 +18,8 @@ class Metric:
     references) -> a number that is reported times 100. ``choice``: what ``rdt evaluate --metrics`` calls it.
     ``numbers``: the array that it is computed from, with ``width`` columns, see ``rdt.metrics.statistics``; by
     default its own values by image. ``cheap``: it needs neither Java nor a parser. ``meaning``: what a note says of it,
-    after its name, in place of its title.
+    after its name, in place of its title. ``most``: its greatest value, the least is 0. ``english``: it is made for
+    English, and says little of captions in another language.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Metric:
     numbers: str = ""
     width: int = 1
     cheap: bool = True
+    most: float = 100
+    english: bool = False
     meaning: str = ""
 
     @property
@@ -42,10 +45,10 @@ TWINS = "twins"
 TWINS_COLUMN = "twins/accuracy"  # of a table of images: 100 or 0 on the first image of each pair, empty on the others
 _RECORDS = (
     *(Metric(f"B@{n}", f"BLEU-{n}", "bleu", numbers="bleu", width=10, meaning="BLEU-n") for n in (1, 2, 3, 4)),
-    Metric("M", "METEOR", "meteor", numbers="meteor", width=23, cheap=False),
+    Metric("M", "METEOR", "meteor", numbers="meteor", width=23, cheap=False, english=True),
     Metric("R", "ROUGE-L", "rouge", rouge_l),
-    Metric("C", "CIDEr", "cider"),
-    Metric("S", "SPICE", "spice", cheap=False),
+    Metric("C", "CIDEr", "cider", most=1000),
+    Metric("S", "SPICE", "spice", cheap=False, english=True),
     Metric(TWINS, "Twin accuracy", of="twins"),
     *(Metric(f"D@{n}", f"Dist-{n}", of="draws", meaning="distinct n-grams per generated word") for n in (2, 3)),
     Metric("Voc-u", "Vocabulary usage", of="draws", meaning="share of the vocabulary that is used"),

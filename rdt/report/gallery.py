@@ -13,7 +13,8 @@ from torch import nn
 
 from rdt.captioning.files import load_network
 from rdt.data.coco import read_captions
-from rdt.data.dataset import Image, open_dataset, open_image
+from rdt.data.dataset import Image, open_dataset
+from rdt.data.photograph import open_image
 from rdt.experiment.plan import Plan
 from rdt.experiment.runs import NetworkId, override
 from rdt.features.inputs import Inputs, caption_rows, open_inputs

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -22,6 +22,7 @@ from rdt.metrics.diversity import distinct_n, vocabulary_usage
 from rdt.metrics.names import METRICS, RECORD
 from rdt.metrics.resampling import Estimate
 from rdt.metrics.statistics import Statistics
+from rdt.scoring import caveats
 from rdt.scoring.files import ScopeScores, scope_columns, scope_document
 
 ALL = "all"
@@ -57,6 +58,7 @@ class EvaluationDocument(TypedDict):
     spice: NotRequired[str]
     scopes: dict[str, EvaluatedScope]
     not_run: dict[str, str]  # reasons by metric
+    notes: list[str]  # what is to be said of the scores, see ``rdt.scoring.caveats``
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def evaluate_systems(
     choices: Sequence[str],
     scorer: Scorer,
 ) -> list[Evaluation]:
-    """Scores of several systems. ``domains`` is empty or has the domain of every captioned image."""
+    """Scores of several systems. ``domains``: those of the captioned images that have one."""
     metrics = [name for choice in choices for name in GROUPS.get(choice, ())]
     scopes = [scopes_of(list(captions), domains) for captions in systems]
     jobs = [
@@ -94,8 +96,8 @@ def evaluate_systems(
 def scopes_of(images: Sequence[ImageId], domains: Mapping[ImageId, str]) -> dict[str, list[ImageId]]:
     """The images of each scope, domains in alphabetical order."""
     scopes = {ALL: list(images)}
-    for name in sorted({domains[image] for image in images} if domains else ()):
-        scopes[f"{ALL}/{name}"] = [image for image in images if domains[image] == name]
+    for name in sorted({domains[image] for image in images if image in domains}):
+        scopes[f"{ALL}/{name}"] = [image for image in images if domains.get(image) == name]
     return scopes
 
 
@@ -117,6 +119,7 @@ def _evaluation(
             texts = [captions[image] for image in images], [references[image] for image in images]
             parts[scope][DIVERSITY] = caption_diversity(*texts, scorer)
     not_run = scorer.not_run(metrics)
+    computed = [name for name in metrics if name not in not_run]
     document: EvaluationDocument = {
         "n": len(captions),
         "annotated": len(references),
@@ -124,9 +127,15 @@ def _evaluation(
         **({"spice": scorer.spice} if "S" in metrics and "S" not in not_run else {}),
         "scopes": parts,
         "not_run": not_run,
+        "notes": _notes(references, {scope: part["n"] for scope, part in parts.items()}, computed),
     }
     found = {scope: scores.statistics for scope, (_, scores) in scopes.items() if scores}
     return Evaluation(document, pd.concat(columns, axis=1), found)
+
+
+def _notes(references: Mapping[ImageId, Sequence[str]], scopes: Mapping[str, int], metrics: Sequence[str]) -> list[str]:
+    texts = [text for group in references.values() for text in group]
+    return [*caveats.few_images(scopes, metrics), *caveats.not_english(texts, metrics)]
 
 
 def references_digest(images: Iterable[ImageId], references: Mapping[ImageId, Sequence[str]]) -> str:
@@ -158,12 +167,19 @@ def caption_diversity(captions: Sequence[str], references: Sequence[Sequence[str
 def compare_systems(
     first: Mapping[str, Statistics], second: Mapping[str, Statistics]
 ) -> dict[str, dict[str, Estimate]]:
-    """Paired differences, first minus second, by scope and metric, of the scopes and metrics that both have."""
+    """Paired differences, first minus second, by scope and metric, of the scopes and metrics that both have.
+
+    Of few images they have no intervals.
+    """
     return {
-        scope: resampling.paired_difference(numbers, second[scope])
+        scope: {name: _of_enough(found) for name, found in resampling.paired_difference(numbers, second[scope]).items()}
         for scope, numbers in first.items()
         if scope in second and numbers.keys() & second[scope].keys()
     }
+
+
+def _of_enough(difference: Estimate) -> Estimate:
+    return difference if difference.images >= caveats.FEWEST else replace(difference, low=None, high=None)
 
 
 class Earlier(NamedTuple):

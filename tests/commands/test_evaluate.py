@@ -12,6 +12,7 @@ import pytest
 from rdt.cli import main
 from rdt.metrics import statistics
 from rdt.metrics.corpus import Scorer
+from rdt.scoring.caveats import not_english
 from rdt.scoring.evaluation import (
     Earlier,
     caption_diversity,
@@ -326,3 +327,101 @@ def test_help_teaches_with_an_example(capsys):
         main(["evaluate", "--help"])
     assert end.value.code == 0
     assert "example:\n  rdt evaluate --results" in capsys.readouterr().out
+
+
+# ---- what is to be said of scores
+
+
+def notes_of(capsys) -> list[str]:
+    """The notes of the document, which are on the terminal too."""
+    found, printed = scores()["notes"], capsys.readouterr().out
+    assert [line.removeprefix("note: ") for line in printed.splitlines() if line.startswith("note: ")] == found
+    return found
+
+
+def test_plain_scores_have_no_notes(folder, capsys):
+    assert evaluate() == 0
+    assert notes_of(capsys) == []
+
+
+def test_cider_of_one_image_says_nothing(folder, capsys):
+    write("R.json", results({1: REFERENCES[1][0]}))
+    assert evaluate() == 0
+    cider, intervals = notes_of(capsys)
+    assert scores()["scopes"]["all"]["metrics"]["C"] == 0
+    assert cider.startswith("CIDEr says nothing about one image (all)") and "fewer than 4 images (all)" in intervals
+    assert evaluate(metrics="rouge") == 0
+    assert len(notes_of(capsys)) == 1
+
+
+def test_a_domain_of_one_and_an_image_without_a_domain(folder, capsys):
+    document = annotations(REFERENCES, {1: "a", 2: "b", 3: "b", 4: ""})
+    del document["images"][3]["domain"]
+    write("A.json", document)
+    assert evaluate() == 0
+    assert {scope: part["n"] for scope, part in scores()["scopes"].items()} == {"all": 4, "all/a": 1, "all/b": 2}
+    lacking, cider, intervals = notes_of(capsys)
+    assert lacking.startswith("1 of 4 images has no domain: scored among all images")
+    assert "(all/a)" in cider and "(all/a, all/b)" in intervals
+
+
+def test_captions_that_vizwiz_leaves_out(folder, capsys):
+    assert evaluate() == 0
+    plain = scores()["scopes"]
+    document = annotations(REFERENCES)
+    for n, mark in enumerate(("is_rejected", "is_precanned", "is_rejected")):
+        other = {"is_rejected": False, "is_precanned": False, mark: True}
+        document["annotations"].append({"image_id": 1 + n, "caption": "quality issues are too severe", **other})
+    write("A.json", document)
+    capsys.readouterr()
+    assert evaluate() == 0
+    (left_out,) = notes_of(capsys)
+    assert left_out == "A.json: 3 of 11 captions left out, marked is_rejected or is_precanned"
+    assert scores()["scopes"] == plain
+
+
+def test_intervals_stay_in_the_range_of_the_metric(folder, capsys):
+    """By Student's quantile BLEU-1 of four images would reach to 130."""
+    write(
+        "R.json",
+        results({1: "a man rides a bike", 2: "two dogs run in a park", 3: "a red ball on green grass", 4: "x y"}),
+    )
+    assert evaluate() == 0
+    part = scores()["scopes"]["all"]
+    for name, (low, high) in part["intervals"].items():
+        assert 0 <= low <= part["metrics"][name] <= high <= (1000 if name == "C" else 100), name
+    assert part["intervals"]["B@1"][1] == 100
+    write("O.json", results({1: "a man", 2: "two dogs", 3: "x"}))
+    write("R.json", results({1: "a man", 2: "two", 3: "a red ball"}))
+    assert evaluate("--compare", "O.json") == 0
+    assert scores()["differences"]["all"]["R"]["interval"] == [None, None]
+
+
+def test_the_halves_of_an_emoji_count_and_do_not_score(folder, capsys):
+    plain = "[" + ", ".join(json.dumps(row) for row in results(CAPTIONS)) + "]"
+    assert evaluate() == 0
+    expected = scores()["scopes"]
+    write("R.json", plain.replace("a red ball", "a red ball\\ud83d"))
+    capsys.readouterr()
+    assert evaluate() == 0
+    assert scores()["scopes"] == expected and pd.read_parquet("scores.parquet")["caption"][2] == "a red ball"
+    assert notes_of(capsys) == ["R.json: 1 broken character left out, such as halves of an emoji"]
+
+
+GERMAN = ["Ein Mann fährt mit dem Fahrrad durch die Stadt.", "Zwei Hunde spielen auf einer Wiese im Regen."]
+TELUGU = ["ఒక మనిషి సైకిల్ తొక్కుతున్నాడు", "రెండు కుక్కలు ఆడుతున్నాయి"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (GERMAN * 4, "only 0 % of the references' words are common ones of English"),
+        (TELUGU * 4, "100 % of the references' letters are of another script"),
+        (["A man with a café crème rides on a bike.", "Two dogs run in the park."] * 4, None),
+        (["ein Hund"], None),  # two words say nothing
+    ],
+)
+def test_metrics_that_are_made_for_english(texts, told):
+    assert not_english(texts, ["B@1", "R", "C"]) == []
+    found = not_english(texts, ["B@1", "M", "C", "S"])
+    assert found == ([f"METEOR and SPICE are made for English, and {told}: do not use it"] if told else [])

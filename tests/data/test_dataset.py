@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from rdt.data.dataset import Caption, load_karpathy, load_nocaps, load_role, open_image, tokenize
+from rdt.data.dataset import Caption, load_karpathy, load_nocaps, load_role, tokenize
+from rdt.data.photograph import open_image
 from rdt.errors import UserError
 from rdt.experiment.settings import Data
 

@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 
 from rdt import cli
-from rdt.data.dataset import Dataset, load_karpathy, load_nocaps, load_role, open_image
+from rdt.data.dataset import Dataset, load_karpathy, load_nocaps, load_role
+from rdt.data.photograph import open_image
 from rdt.data.public import PUBLIC
 from rdt.errors import UserError
 from rdt.experiment.file import load_experiment
@@ -355,7 +356,7 @@ def test_captions_in_latin_1(stubbed):
 def test_a_photograph_that_is_a_renamed_text_file(tmp_path):
     path = tmp_path / "COCO_val2014_000000000042.jpg"
     path.write_text("<html>404 not found</html>")
-    with pytest.raises(UserError, match=r"000042\.jpg: truncated or not an image .*; replace the file"):
+    with pytest.raises(UserError, match=r"000042\.jpg: is a web page \(HTML\), .*; fetch the photograph again"):
         open_image(path)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rdt.data.dataset import DOMAINS, Dataset, load_role, open_image
+from rdt.data.dataset import DOMAINS, Dataset, load_role
+from rdt.data.photograph import open_image
 from rdt.data.scenes.build import build_scenes
 from rdt.data.scenes.grammar import DESCRIPTIVE, NOUNS, PLAINSPOKEN, describe
 from rdt.data.scenes.render import PALETTE, RENDERED, SKETCHED, Style, dominant, render, sample_nuisance, tones
