@@ -106,10 +106,13 @@ class Workspace:
                 track.artifact(manifest, step.name)
 
     def _track(self, step: Step, run: Run | None, seed: int | None, data: Sequence[DataSet]) -> record.TrackedJob:
-        """Record of a job, which adds to its network's record where it is not its training."""
+        """Record of a job, which adds to its network's record where it is not its training.
+
+        Captions that were made elsewhere have no training: taking them begins their record.
+        """
         if run is None:
             return self._track_step(step, seed, data)
-        part = "" if step.name == "train" else step.name
+        part = "" if step.name == "train" or run.kind == "given" else step.name
         return self.track_network(run, step.where["stage"], part, data, code=step.code)
 
     def places(self, run: Run, stage: str) -> tuple[Place, ...]:

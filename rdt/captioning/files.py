@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from rdt.captioning.generate import Sampling, decode, denoise_captions, sentence_ranks, teacher_captions
+from rdt.captioning.given import take_captions
 from rdt.captioning.model_card import show_captions, shown
 from rdt.experiment.plan import CaptionJob
 from rdt.experiment.runs import NetworkId
@@ -67,6 +68,10 @@ def write_captions(workspace: Workspace, job: CaptionJob, inputs: Inputs, model:
 def caption_all(workspace: Workspace, run_id: str, stage: str, track: Job) -> None:
     """Write every caption file that the tables ask of one network."""
     run, jobs = workspace.plan.runs[run_id], workspace.plan.captions_of(run_id, stage)
+    if run.kind == "given":
+        for job in jobs:
+            take_captions(workspace, job)
+        return
     device = open_device(workspace.experiment.training, workspace.experiment.path)
     for job in jobs:
         started = time.monotonic()

@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("rdt.commands.inspect", "measure what a trained network does inside"),
     "score": ("rdt.commands.score", "score captions against their references"),
     "evaluate": ("rdt.commands.evaluate", "score any captioner's output, in the COCO formats"),
+    "compare": ("rdt.commands.compare", "put several captioners' outputs into one table, with tests between them"),
     "tables": ("rdt.commands.tables", "put the scores into Tables II-VIII"),
     "claims": ("rdt.commands.claims", "reach a verdict on each claim of the paper"),
     "plan-seeds": ("rdt.commands.plan_seeds", "say how many seeds would decide which claims, and at what price"),

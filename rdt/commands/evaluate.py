@@ -62,16 +62,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("--results", type=Path, required=True, metavar="R.json", help="captions, one for each image")
+    reference_arguments(parser)
+    parser.add_argument("--compare", type=Path, metavar="OTHER.json", help="another captioner's results or scores")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="scores.json", help="the scores; with them scores.parquet, by image"
+    )
+
+
+def reference_arguments(parser: argparse.ArgumentParser) -> None:
+    """What captions are scored against, by which metrics, and in which parts."""
     parser.add_argument("--references", type=Path, required=True, metavar="A.json", help="human captions of the images")
     parser.add_argument("--split", help="of Karpathy's JSON: train (with restval), val or test")
     parser.add_argument(
         "--metrics", default=",".join(CHOICES), metavar="LIST", help="some of %(default)s (default: all of them)"
     )
     parser.add_argument("--by", type=Path, metavar="DOMAINS.json", help='{"image id": "domain"}: scores by domain too')
-    parser.add_argument("--compare", type=Path, metavar="OTHER.json", help="another captioner's results or scores")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="scores.json", help="the scores; with them scores.parquet, by image"
-    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ from rdt.experiment.settings import (
     Data,
     EncoderSettings,
     Experiment,
+    GivenRow,
     Method,
     ModelSettings,
     Role,
@@ -54,6 +55,7 @@ class ExperimentFile:
     seeds: tuple[Seed, ...] | Seeds = (0,)  # a list is for both phases
     tables: tuple[Table, ...] | Literal["all"] = "all"
     rows: dict[Table, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # of a table, those to run
+    extra_rows: dict[Table, tuple[GivenRow, ...]] = dataclasses.field(default_factory=dict)  # from results files
     data_root: str = "."
 
 
@@ -90,6 +92,7 @@ def load_experiment(
         seeds=file.seeds if isinstance(file.seeds, Seeds) else Seeds(file.seeds, file.seeds),
         tables=TABLES if file.tables == "all" else file.tables,
         rows=file.rows,
+        extra_rows=file.extra_rows,
         data_root=file.data_root,
         path=str(path),
     )
@@ -109,7 +112,12 @@ def experiment_names() -> list[str]:
 
 
 def check_data(experiment: Experiment) -> None:
-    """Raise a ``UserError`` at the first file or folder of a real data set that is not there."""
+    """Raise a ``UserError`` at the first file or folder of real data, or of a row's results, that is not there."""
+    for table, rows in experiment.extra_rows.items():
+        for path in (Path(experiment.data_root) / name for row in rows for name in row.captions.values()):
+            if not path.is_file():
+                problem = f"extra_rows.{table} names the file {path}, which does not exist"
+                raise UserError(experiment.path, problem, f"correct it, or data_root (now {experiment.data_root!r})")
     for role, data in experiment.data.items():
         if data.source == "scenes":
             continue

@@ -14,6 +14,7 @@ from typing import Any
 
 from rdt.digests import ROOT
 from rdt.errors import UserError
+from rdt.experiment.given import GIVEN_STAGE, given_run, rows_of_table
 from rdt.experiment.runs import NetworkId, Run, captioner, override, teacher_of
 from rdt.experiment.settings import Experiment, Phase, Role, Stage
 from rdt.files import read_yaml
@@ -120,6 +121,15 @@ class Plan:
         jobs = (job for job in self.captions if (job.role, job.split) == (role, split))
         return asking | {(job.run, job.variant): () for job in jobs if job.variant != job.stage}
 
+    def learnt(self, role: str, split: str) -> bool:
+        """Whether a network is scored on a split that was trained here, rather than given captions alone."""
+        cells = (cell for cell in self.cells if (cell.role, cell.split) == (role, split))
+        return any(self.runs[run].kind != "given" for cell in cells for run in cell.runs)
+
+    def phase(self, run: str, stage: Stage) -> str:
+        """What a network was trained for; of a given run, where its captions are from."""
+        return "captions made elsewhere" if self.runs[run].kind == "given" else phase_title(stage)
+
     def side(self, name: str) -> SidePlan:
         """The side plan of that name."""
         return next(side for side in self.sides if side.name == name)
@@ -169,7 +179,7 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
     jobs: list[CaptionJob] = []
     one_step: list[NetworkId] = []
     for name in (name for name in tables if name in experiment.tables):
-        for row in tables[name]["rows"]:
+        for row in rows_of_table(experiment, name, tables[name]):
             for part in tables[name]["parts"]:
                 stage, row_runs, reason = _row_runs(experiment, name, tables[name], row, part)
                 runs |= {run.id: run for run in row_runs}
@@ -186,9 +196,16 @@ def plan(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> Pla
 
 
 def _check_rows(experiment: Experiment, tables: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UserError for a name in ``rows`` that is no row to run."""
+    """Raise UserError for a name in ``rows`` that is no row to run, and for an extra row with another one's name."""
+    for name, extra in experiment.extra_rows.items():
+        labels = [row["row"] for row in tables[name]["rows"]] if name in tables else []
+        for row in extra:
+            if row.row in labels:
+                problem = f"extra_rows.{name}: Table {name} has a row '{row.row}' already"
+                raise UserError(experiment.path, problem, "give it another label")
+            labels.append(row.row)
     for name, wanted in experiment.rows.items():
-        known = [row["row"] for row in tables[name]["rows"] if is_measured(row)]
+        known = [row["row"] for row in rows_of_table(experiment, name, tables[name]) if is_measured(row)]
         for row in wanted:
             if row not in known:
                 hint = f"choose among: {', '.join(known)}"
@@ -205,6 +222,8 @@ def caption_job(
     steps: int | None = None,
 ) -> CaptionJob:
     """The caption job of ``run``; the train split, which only later stages read, takes ``cascade_steps``."""
+    if run.kind == "given":
+        return CaptionJob(run.id, variant, role, split, 0, 0)
     if run.kind == "teacher":
         return CaptionJob(run.id, variant, role, split, draws, 0)
     if steps is None:
@@ -222,6 +241,8 @@ def _row_runs(
     stage = stage_name(part["phase"], 1 if is_teacher else cascades)
     if not is_measured(row):
         return stage, (), ""
+    if "captions" in row:
+        return GIVEN_STAGE, *_given_runs(experiment, row, part)
     if row["row"] not in experiment.rows.get(name, (row["row"],)):
         return stage, (), "not run: this budget leaves the row out"
     train_role = part.get("train_role", part["role"])
@@ -239,9 +260,18 @@ def _row_runs(
     return stage, tuple(teacher_of(experiment, run) if is_teacher else run for run in runs), ""
 
 
+def _given_runs(experiment: Experiment, row: Mapping[str, Any], part: Mapping[str, Any]) -> tuple[tuple[Run, ...], str]:
+    """The run of a row from results files in one block of columns, or the reason for its absence."""
+    role, split = part["role"], part["split"]
+    if role not in experiment.data:
+        return (), f"not run: no data for {role}"
+    run = given_run(experiment, row, role, split, Path(experiment.path))
+    return ((), f"not run: no captions of {role}/{split} were given") if run is None else ((run,), "")
+
+
 def is_measured(row: Mapping[str, Any]) -> bool:
     """Whether a row of a table is ours to run, rather than another group's to quote."""
-    return "run" in row or bool(row.get("teacher"))
+    return "run" in row or "captions" in row or bool(row.get("teacher"))
 
 
 def _row_cells(
@@ -323,7 +353,8 @@ def _close(
 
     def caption(job: CaptionJob) -> None:
         run = runs[job.run]
-        train(run, job.stage)
+        if run.kind != "given":
+            train(run, job.stage)
         for first in _caption_needs(experiment, run, job):
             caption(first)
         key = (job.run, job.variant, job.role, job.split)

@@ -17,7 +17,10 @@ LONGEST_CHANGES = 150  # characters of a run's name: a folder's may have 255, an
 
 @dataclass(frozen=True)
 class Run:
-    """One training job: a captioner (stages xe, xe2, rl, rl2) or its autoregressive teacher (xe, rl)."""
+    """One training job: a captioner (stages xe, xe2, rl, rl2) or its autoregressive teacher (xe, rl).
+
+    Or none: a given run is a file of captions, which stands where those of a network would (its stage is xe).
+    """
 
     id: str
     kind: Kind
@@ -25,6 +28,7 @@ class Run:
     role: Role  # whose train split it learns from
     seed: int
     xe_epochs: int  # of its cross-entropy stage
+    results: str = ""  # of a given run: the file of its captions
 
 
 class NetworkId(NamedTuple):

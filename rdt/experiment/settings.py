@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Role = Literal["primary", "secondary", "novel"]
 Phase = Literal["xe", "rl"]
 Stage = Literal["xe", "xe2", "rl", "rl2"]
-Kind = Literal["captioner", "teacher"]  # of a run
+Kind = Literal["captioner", "teacher", "given"]  # of a run; a given one has captions that were made elsewhere
 GRID_SIDE = 7  # cells of an encoder's grid of an image, in a row and in a column
 GRID_CELLS = GRID_SIDE**2
 ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
@@ -230,6 +230,17 @@ class Seeds:
 
 
 @dataclass(frozen=True)
+class GivenRow:
+    """A row of a table whose captions were made elsewhere."""
+
+    row: str  # its label
+    captions: dict[Literal["test", "primary/test", "secondary/test", "novel/test"], str]  # results, paths as in Data
+    cite: str = ""
+    seed: Seed = 0  # paired with the other rows' networks of this seed
+    group: str = "Captions made elsewhere"
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A whole experiment file, resolved: preset and overrides merged, defaults filled."""
 
@@ -243,6 +254,7 @@ class Experiment:
     seeds: Seeds
     tables: tuple[Table, ...]
     rows: dict[Table, tuple[str, ...]] = field(default_factory=dict)  # measured rows to run; all of a table not named
+    extra_rows: dict[Table, tuple[GivenRow, ...]] = field(default_factory=dict)  # below the rows of a table
     data_root: str = "."
     path: str = field(default="", compare=False)  # the file it was read from
 

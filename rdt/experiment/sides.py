@@ -30,7 +30,7 @@ def side_plan(name: str, experiment: Experiment, published: Tables) -> SidePlan:
     """What the side plan of that name trains and captions; ``published``: the paper's tables."""
     file, tables_of = SIDES[name]
     tables = tables_of(experiment, published)
-    return SidePlan(name, file, tables, plan(replace(experiment, tables=tuple(tables), rows={}), tables))
+    return SidePlan(name, file, tables, plan(replace(experiment, tables=tuple(tables), rows={}, extra_rows={}), tables))
 
 
 def with_sides(tables: Plan, published: Tables) -> Plan:

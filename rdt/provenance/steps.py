@@ -17,6 +17,7 @@ from rdt.data.dataset import skip_list
 from rdt.data.published import PUBLISHED
 from rdt.digests import MANIFEST, ROOT
 from rdt.errors import UserError
+from rdt.experiment.given import GIVEN_STAGE
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import TABLES_FILE, CaptionJob, Cell, Plan, SidePlan
 from rdt.experiment.readings import READINGS_FILE
@@ -238,6 +239,8 @@ def captions(plan: Plan, paths: Paths, run: str, stage: str) -> tuple[Step, ...]
 
 def _caption_folder(plan: Plan, paths: Paths, jobs: list[CaptionJob]) -> Step:
     run, stage = jobs[0].run, jobs[0].stage
+    if plan.runs[run].kind == "given":
+        return _given_folder(plan, paths, jobs[0])
     inputs = {"weights": paths.stage(run, stage), "vocabulary": paths.vocabulary(plan.runs[run].role)}
     for role in dict.fromkeys(job.role for job in jobs):
         inputs |= _of(role, annotations(plan.experiment, paths, role))
@@ -246,6 +249,16 @@ def _caption_folder(plan: Plan, paths: Paths, jobs: list[CaptionJob]) -> Step:
     inputs |= {f"{job.run}/{job.variant}": caption_file(paths, job).parent for job in first}
     settings = {f"{job.variant}-{job.role}-{job.split}": {"draws": job.draws, "steps": job.steps} for job in jobs}
     return _step("captions", plan, paths, caption_file(paths, jobs[0]).parent, settings, inputs, run=run, stage=stage)
+
+
+def _given_folder(plan: Plan, paths: Paths, job: CaptionJob) -> Step:
+    """The caption folder of captions that were made elsewhere, in the form of a network's."""
+    inputs = {
+        "results": Path(plan.runs[job.run].results),
+        **_of(job.role, annotations(plan.experiment, paths, job.role)),
+    }
+    target, where = caption_file(paths, job).parent, {"run": job.run, "stage": job.stage}
+    return _step("captions", plan, paths, target, {"role": job.role, "split": job.split}, inputs, **where)
 
 
 def caption_file(paths: Paths, job: CaptionJob) -> Path:
@@ -292,7 +305,7 @@ def _scored(plan: Plan, paths: Paths, role: Role, split: str) -> tuple[dict[str,
     inputs = {
         **_of(role, annotations(experiment, paths, role)),
         **_of(pool, annotations(experiment, paths, pool)),
-        "index": paths.index(role),
+        **({"index": paths.index(role)} if plan.learnt(role, split) else {}),
         **{f"vocabulary/{trained_on}": paths.vocabulary(trained_on) for trained_on in vocabularies},
         **{f"{run}/{variant}": _captions(paths, run, variant) for run, variant in networks},
     }
@@ -307,7 +320,7 @@ def _cells_digest(cells: Sequence[Cell]) -> str:
 def tables(plan: Plan, paths: Paths) -> Step:
     """The tables in all formats, and the page about them."""
     inputs = _measured(plan, paths)
-    if plan.experiment.data["primary"].source == "scenes":
+    if plan.experiment.data["primary"].source == "scenes" and plan.learnt("primary", "test"):
         inputs["probe"] = paths.probe
     settings = {"tables": list(plan.experiment.tables), "rows": _cells_digest(plan.cells)}
     return _step("tables", plan, paths, paths.tables, settings, inputs, _table_files(plan, paths))
@@ -329,7 +342,7 @@ def report(plan: Plan, paths: Paths) -> Step:
         **_inside(plan, paths),
         "tables": paths.tables,
         "verdicts": paths.claims,
-        **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown},
+        **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown if plan.runs[run].kind != "given"},
         **{name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")},
         **_sides(plan, paths),
         "readings": named(READINGS_FILE),
@@ -494,6 +507,8 @@ def _steps(plan: Plan, paths: Paths) -> Iterator[Step]:
     for run, stage in plan.trainings:
         yield training(plan, paths, run, stage)
         yield from captions(plan, paths, run, stage)
+    for run in (run for run in plan.runs.values() if run.kind == "given"):
+        yield from captions(plan, paths, run.id, GIVEN_STAGE)
     for run, stage in inspected(plan):
         yield inspection(plan, paths, run, stage)
     for role, split in plan.score_sets:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rdt.experiment.plan import is_measured
 from rdt.report.figures import Point
 from rdt.tables.table import Table, Value
 
@@ -48,7 +47,7 @@ class Sweep:
 
 def sweeps(table: Table, definition: Mapping[str, Any]) -> list[Sweep]:
     """The sweeps of a grid, one for each of its settings; ``definition`` is the table's in tables.yaml."""
-    settings = {row["row"]: row["run"] for row in definition["rows"] if is_measured(row)}
+    settings = {row["row"]: row["run"] for row in definition["rows"] if "run" in row}
     values = {value.cell.row: value for value in table.values if value.cell.metric == METRIC}
     reference = values[definition["reference"]]
     found = []

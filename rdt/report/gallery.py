@@ -59,6 +59,8 @@ def cast(plan: Plan) -> Cast | None:
             for cell in plan.cells:
                 if (cell.table, cell.role, cell.split, cell.stage[:2]) == (table, ROLE, SPLIT, phase) and cell.runs:
                     run = plan.runs[cell.runs[0]]
+                    if run.kind == "given":
+                        continue
                     found.setdefault("teacher" if run.kind == "teacher" else run.method, NetworkId(run.id, cell.stage))
             if base in found and rdt in found:
                 teacher = ShownNetwork("Transformer (teacher)", found["teacher"]) if "teacher" in found else None

@@ -37,7 +37,7 @@ def cost(plan: Plan, sizes: Mapping[Role, RoleSizes]) -> tuple[CostLine, ...]:
     for run_id, stage in plan.trainings:
         run = plan.runs[run_id]
         found.setdefault(training_kind(run, stage), []).append(_training(plan, run, stage, sizes[run.role]))
-    for job in plan.captions:
+    for job in (job for job in plan.captions if plan.runs[job.run].kind != "given"):
         found.setdefault(f"caption the {job.split} split", []).append(_captioning(plan, job, sizes))
     return tuple(CostLine(kind, len(parts), sum(parts)) for kind, parts in found.items())
 

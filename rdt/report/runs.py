@@ -38,9 +38,10 @@ class TrainedRun:
 
 
 def link(paths: Paths, name: str) -> Link:
-    """The folder of ``<run>/<stage>``."""
+    """The folder of ``<run>/<stage>``: its weights, or the captions that were made elsewhere."""
     run, stage = name.rsplit("/", 1)
-    return Link(name, Path(os.path.relpath(paths.stage(run, stage), paths.reports)).as_posix() + "/")
+    folder = paths.captions(run, stage, "", "").parent if run.startswith("given-") else paths.stage(run, stage)
+    return Link(name, Path(os.path.relpath(folder, paths.reports)).as_posix() + "/")
 
 
 def links(paths: Paths, value: Value) -> list[Link]:

@@ -16,13 +16,14 @@ from rdt.scoring.references import REFERENCES, Targets
 def baselines(
     targets: Targets,
     train: Iterable[Image],
-    retrieved: Mapping[int, str],
+    retrieved: Mapping[int, str] | None,
     scorer: Scorer,
 ) -> dict[str, Any]:
     """What a caption is worth without a captioner, against the ordinary references (``c5``).
 
     ``human``: each of the first five in turn against the others, mean of five; ``retrieved``: the first
-    retrieved sentence; ``most_frequent``: the train split's commonest caption, for every image.
+    retrieved sentence, None where no index is needed; ``most_frequent``: the train split's commonest caption, for every
+    image.
     """
     references = targets.references("c5")
     if references is None:
@@ -35,8 +36,11 @@ def baselines(
         )
         for turn in range(REFERENCES["c5"])
     ]
-    others = [{image: retrieved[image] for image in references}, dict.fromkeys(references, commonest)]
-    *turns, nearest, constant = scorer.score_many([*humans, *(Request(captions, references) for captions in others)])
+    others = {"most_frequent": dict.fromkeys(references, commonest)}
+    if retrieved is not None:
+        others |= {"retrieved": {image: retrieved[image] for image in references}}
+    scores = scorer.score_many([*humans, *(Request(captions, references) for captions in others.values())])
+    turns, found = scores[: len(humans)], dict(zip(others, scores[len(humans) :], strict=True))
     first = scorer.words([texts[0] for texts in references.values()])
     return {
         "role": targets.role,
@@ -44,10 +48,10 @@ def baselines(
         "n": len(references),
         **({"spice": scorer.spice} if scorer.spice else {}),
         "mean_words_references": targets.words_per_reference(scorer),
-        "human": {name: fmean(turn.corpus[name] for turn in turns) for name in nearest.corpus},
+        "human": {name: fmean(turn.corpus[name] for turn in turns) for name in turns[0].corpus},
         "human_distinct": {f"D@{n}": distinct_n(first, n) for n in (2, 3)},
-        "retrieved": nearest.corpus,
-        "most_frequent": {"caption": commonest, **constant.corpus},
+        **({"retrieved": found["retrieved"].corpus} if retrieved is not None else {}),
+        "most_frequent": {"caption": commonest, **found["most_frequent"].corpus},
     }
 
 

@@ -217,26 +217,28 @@ def comparison_document(differences: Mapping[str, Mapping[str, Estimate]]) -> di
 
 def score_table(document: EvaluationDocument) -> str:
     """A line for each metric, a column for each scope; behind a value its 95 % interval."""
-    parts = document["scopes"]
-    lines = [["", *(scope.removeprefix(f"{ALL}/") for scope in parts)]]
-    lines.append(["images", *(str(part["n"]) for part in parts.values())])
-    for name, title in metric_titles(document).items():
-        cells = [interval_text(part["metrics"][name], *part["intervals"][name]) for part in parts.values()]
-        lines.append([title, *cells])
-    for name, title in _DIVERSITY_TITLES.items():
-        if all(DIVERSITY in part for part in parts.values()):
-            lines.append([title, *(_number(part[DIVERSITY][name]) for part in parts.values())])
-    return _aligned(lines)
+    titles, parts = metric_titles(document), document["scopes"]
+    return side_by_side([(scope.removeprefix(f"{ALL}/"), score_texts(part, titles)) for scope, part in parts.items()])
+
+
+def score_texts(part: EvaluatedScope, titles: Mapping[str, str]) -> dict[str, str]:
+    """The scores of a system in one scope by their titles; behind a metric's value its 95 % interval."""
+    texts = {"images": str(part["n"])}
+    for name, title in titles.items():
+        texts[title] = interval_text(part["metrics"][name], *part["intervals"][name])
+    return texts | {_DIVERSITY_TITLES[name]: _number(value) for name, value in part.get(DIVERSITY, {}).items()}
 
 
 def comparison_table(differences: Mapping[str, Mapping[str, Estimate]], document: EvaluationDocument) -> str:
     """A line for each metric, a column for each scope: the difference and its 95 % interval."""
-    lines = [["", *(scope.removeprefix(f"{ALL}/") for scope in differences)]]
-    for name, title in metric_titles(document).items():
-        found = [by_metric.get(name) for by_metric in differences.values()]
-        if all(found):
-            lines.append([title, *(interval_text(e.value, e.low, e.high, "+") for e in found)])
-    return _aligned(lines)
+    titles = metric_titles(document)
+    shared = [name for name in titles if all(name in by_metric for by_metric in differences.values())]
+    return side_by_side(
+        [
+            (scope.removeprefix(f"{ALL}/"), {titles[name]: estimate_text(by_metric[name]) for name in shared})
+            for scope, by_metric in differences.items()
+        ]
+    )
 
 
 def metric_titles(document: EvaluationDocument) -> dict[str, str]:
@@ -252,11 +254,20 @@ def interval_text(value: float, low: float | None, high: float | None, sign: str
     return text if low is None or high is None else f"{text} [{low:{sign}.1f}, {high:{sign}.1f}]"
 
 
+def estimate_text(difference: Estimate) -> str:
+    """``+1.2 [+0.3, +2.1]``."""
+    return interval_text(difference.value, difference.low, difference.high, "+")
+
+
 def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.1f}"
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
+def side_by_side(columns: Sequence[tuple[str, Mapping[str, str]]]) -> str:
+    """A table for the terminal of columns, each with its heading and its text in each line by the line's title."""
+    titles = columns[0][1] if columns else {}
+    lines = [["", *(heading for heading, _ in columns)]]
+    lines += [[title, *(texts[title] for _, texts in columns)] for title in titles]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

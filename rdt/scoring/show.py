@@ -30,6 +30,6 @@ def show_scores(
         }
         with workspace.track_network(run, stage, f"score-{role}-{split}{steps}", code=KINDS["score"].code) as track:
             track.metrics(scores, 0)
-            if front == split:
+            if front == split and run.kind != "given":
                 folder = shown_folder(workspace, NetworkId(run_id, stage))
                 track.artifact(write_card(workspace, run, stage, folder, scores))

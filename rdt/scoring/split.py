@@ -18,7 +18,8 @@ def score_split(workspace: Workspace, role: Role, split: str) -> None:
     targets, train = targets_of(workspace, role, split), split_images(workspace, pool_role(role), "train")
     with Scorer(workspace.paths.cache) as scorer:
         documents = score_plan(workspace.plan, workspace.paths, targets, scorer)
-        document = baselines(targets, train, _first_retrieved(workspace, targets), scorer)
+        retrieved = _first_retrieved(workspace, targets) if workspace.plan.learnt(role, split) else None
+        document = baselines(targets, train, retrieved, scorer)
     atomic_write_json(workspace.paths.baselines(role, split), document)
     show_scores(workspace, role, split, documents)
 

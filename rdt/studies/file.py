@@ -142,7 +142,7 @@ def read_studies(wanted: str | None) -> list[Study]:
 def grid_points(parameters: Mapping[str, Span]) -> list[dict[str, float]]:
     """The paper's own settings of some parameters: the rows of Tables VI and VIII that set nothing else."""
     preset = read_preset("paper", STUDIES)
-    rows = [row["run"] for table in ("VI", "VIII") for row in load_tables()[table]["rows"]]
+    rows = [row["run"] for table in ("VI", "VIII") for row in load_tables()[table]["rows"] if "run" in row]
     inside = [row for row in rows if set(row) <= set(parameters)]
     return [{name: float(row.get(name, getattr(preset, name))) for name in parameters} for row in inside]
 

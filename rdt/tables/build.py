@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from rdt.data.published import read_published
+from rdt.experiment.given import rows_of_table
 from rdt.experiment.plan import Cell, Plan
 from rdt.metrics.resampling import holm
 from rdt.scoring.measurements import Measurements
@@ -21,6 +22,7 @@ from rdt.tables.notes import (
     cascade_note,
     data_note,
     diversity_notes,
+    given_notes,
     interval_note,
     metric_note,
     spice_note,
@@ -53,6 +55,7 @@ def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], measuremen
             *cascade_note(plan.experiment, definition["cascades"]),
             *budget_note(plan.experiment, bool(definition.get("grid"))),
             *spice_note(values),
+            *given_notes(rows_of_table(plan.experiment, name, definition)),
             interval_note(values),
             *base_note(values),
             *test_note(name, values),

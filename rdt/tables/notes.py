@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from rdt.experiment.settings import Experiment
 from rdt.metrics.names import DRAWN_METRICS, RECORD
@@ -83,6 +84,16 @@ def diversity_scopes(drawn: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
     words, share = mean("mean", "words"), mean("mean", "Voc-u")
     vocabulary = f" of {100 * words / share:.0f}" if share else ""
     return f"{', '.join(distinct)}; Voc-u {words:.1f}{vocabulary} words (pooled {mean('pooled', 'words'):.1f})"
+
+
+def given_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which rows have captions that were made elsewhere, from which files, and what to cite."""
+    return [
+        f"{row['row']}: captions made elsewhere, the same in all blocks, from {', '.join(row['captions'].values())}"
+        f"{': ' * bool(row.get('cite'))}{row.get('cite', '')}."
+        for row in rows
+        if "captions" in row
+    ]
 
 
 def interval_note(values: Sequence[Value]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rdt.experiment.plan import Plan, phase_title
+from rdt.experiment.plan import Cell, Plan, phase_title
 from rdt.experiment.runs import NetworkId
 from rdt.scoring.evaluation import interval_text
 from rdt.scoring.measurements import Score
@@ -16,16 +16,22 @@ from rdt.templates import filled
 def headline(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mapping[str, Any] | None) -> list[str]:
     """Lines that end a run: CIDEr of Table II's rows beside the paper's, and RDT's against humans and one step."""
     lines = [
-        f"{row}: CIDEr {value.ours:.1f} after {phase_title(value.cell.stage)}{_beside(value)}"
+        f"{row}: CIDEr {value.ours:.1f} {_whence(plan, value.cell)}{_beside(value)}"
         for table in tables
         if table.name == "II"
         for _, row, _, values in table.rows
         for value in values.values()
         if value.cell.metric == "C" and value.ours is not None
     ]
+    lines = list(dict.fromkeys(lines))  # captions that were made elsewhere are the same in all blocks
     for network in plan.one_step:
         lines += _against_baselines(score, network, baselines)
     return lines
+
+
+def _whence(plan: Plan, cell: Cell) -> str:
+    phase = plan.phase(cell.runs[0], cell.stage)
+    return f"({phase})" if plan.runs[cell.runs[0]].kind == "given" else f"after {phase}"
 
 
 def _beside(value: Value) -> str:
@@ -74,7 +80,7 @@ def twin_rows(plan: Plan, score: Score) -> list[tuple[str, str, Mapping[str, flo
             names.setdefault(NetworkId(run, cell.stage), f"{cell.table}: {cell.row}")
     documents = {network: score(*network, "primary", "test") for network in names}
     return [
-        (names[run, stage], phase_title(stage), document["twins"], f"{run}/{stage}")
+        (names[run, stage], plan.phase(run, stage), document["twins"], f"{run}/{stage}")
         for (run, stage), document in documents.items()
         if document and document["twins"]
     ]

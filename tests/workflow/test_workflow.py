@@ -194,6 +194,18 @@ def test_a_wrong_experiment_is_one_line_before_anything_runs(repository):
     assert "Traceback" not in result.stderr and "Job stats" not in result.stderr + result.stdout
 
 
+def test_an_unknown_config_key_is_one_line_before_anything_is_planned(repository):
+    """A misspelt key would leave the default experiment to run, which takes hours."""
+    for key, remedy in (
+        ("expriment", "did you mean experiment?"),
+        ("cores", "choose one of: experiment, data_root, study"),
+    ):
+        result = snakemake(repository, "--dry-run", "--config", f"{key}=smoke")
+        assert result.returncode == 2
+        assert result.stderr.splitlines()[-1] == f"rdt: error: --config: unknown key {key}; {remedy}"
+        assert "Traceback" not in result.stderr and "Job stats" not in result.stderr + result.stdout
+
+
 def test_a_run_that_no_plan_has_is_one_line(repository):
     path = "results/smoke/runs/unknown/xe/model.safetensors"
     result = snakemake(repository, path, "--config", "experiment=smoke")

@@ -16,7 +16,7 @@ from rdt.files import file_lock
 from rdt.provenance.code import code_digest
 from rdt.provenance.steps import KINDS, Chain
 from rdt.report.estimate import cost_estimate
-from rdt.studies.file import read_studies
+from rdt.studies.request import requested
 from rdt.studies.steps import study_steps
 
 
@@ -27,8 +27,7 @@ def stop(error):
 
 
 try:
-    STUDIES = {study.name: study for study in read_studies(config.get("study"))}
-    NAME = str(config.get("experiment") or next(iter(STUDIES.values())).experiment)
+    NAME, STUDIES = requested(config)
     EXPERIMENT = load_experiment(NAME, config.get("data_root"))
     PATHS = Paths(EXPERIMENT.name)
     PLAN = plan(EXPERIMENT, TABLES := load_tables())
