@@ -167,32 +167,32 @@ def _progress(budget: Budget, done: int) -> tqdm:
 
 @dataclass(frozen=True)
 class Adam:
-    """State of Adam without weight decay; the update itself is torch's, fused.
+    """State of Adam without weight decay, one number for each parameter; the update itself is torch's, fused.
 
     ``torch.optim.Adam`` does the same, but constructing it imports torch's compiler: 1.5 s, which a
     workflow of many short jobs would pay in each.
     """
 
-    mean: list[Tensor]
-    square: list[Tensor]
-    steps: list[Tensor]
+    mean: Tensor
+    square: Tensor
+    steps: Tensor
 
     @classmethod
-    def of(cls, parameters: Sequence[Tensor]) -> Adam:
+    def of(cls, parameters: Tensor) -> Adam:
         """The state before the first step."""
-        mean, square = ([torch.zeros_like(p, requires_grad=False) for p in parameters] for _ in range(2))
-        return cls(mean, square, [torch.zeros((), dtype=torch.float32, device=p.device) for p in parameters])
+        steps = torch.zeros((), dtype=torch.float32, device=parameters.device)
+        return cls(torch.zeros_like(parameters), torch.zeros_like(parameters), steps)
 
     @torch.no_grad()
-    def step(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], learning_rate: float) -> None:
+    def step(self, parameters: Tensor, gradients: Tensor, learning_rate: float) -> None:
         """Update ``parameters`` in place."""
         adam(
-            list(parameters),
-            list(gradients),
-            self.mean,
-            self.square,
+            [parameters],
+            [gradients],
+            [self.mean],
+            [self.square],
             [],
-            self.steps,
+            [self.steps],
             fused=True,
             amsgrad=False,
             beta1=BETAS[0],
@@ -205,14 +205,20 @@ class Adam:
 
 
 class _State:
-    """Everything that a checkpoint holds; starts from the one at ``path`` if there is one of this identity."""
+    """Everything that a checkpoint holds; starts from the one at ``path`` if there is one of this identity.
+
+    The parameters become views of one tensor, ``weights``: Adam and the average take one operation, not one for each.
+    """
 
     def __init__(self, model: nn.Module, budget: Budget, path: Path, identity: Mapping[str, str]) -> None:
         self.model, self.budget, self.path, self.identity = model, budget, path, identity
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
-        self.ema = [p.detach().clone() for p in self.parameters]
-        self.adam = Adam.of(self.parameters)
+        self.weights = torch.cat([p.detach().flatten() for p in self.parameters])
+        for parameter, part in zip(self.parameters, self._parts(self.weights), strict=True):
+            parameter.data = part
+        self.ema = self.weights.clone()
+        self.adam = Adam.of(self.weights)
         self.epoch = 0
         self.step_in_epoch = 0
         self.sums: dict[str, float] = {}
@@ -231,14 +237,19 @@ class _State:
     def counted(self) -> int:
         return max(1, self.step_in_epoch)
 
+    def _parts(self, flat: Tensor) -> list[Tensor]:
+        """The part of each parameter, in its shape, of a tensor like ``weights``: what a checkpoint holds."""
+        parts = flat.split([parameter.numel() for parameter in self.parameters])
+        return [part.view(parameter.shape) for part, parameter in zip(parts, self.parameters, strict=True)]
+
     def update(self, task: Task, batch: Any, epoch: int, step: int) -> None:
         """One step of Adam and of the moving average."""
         gradients, losses = self.gradients(task, batch, epoch, step)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        torch._foreach_clamp_min_(gradients, -self.budget.clip_value)
-        torch._foreach_clamp_max_(gradients, self.budget.clip_value)
-        self.adam.step(self.parameters, gradients, self.budget.learning_rate(self.global_step + 1))
-        torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - self.budget.ema)
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        norm = torch.linalg.vector_norm(together)
+        together.clamp_(-self.budget.clip_value, self.budget.clip_value)
+        self.adam.step(self.weights, together, self.budget.learning_rate(self.global_step + 1))
+        self.ema.lerp_(self.weights, 1 - self.budget.ema)
         values = torch.stack([*losses.values(), norm]).tolist()  # at once: a GPU is waited for once
         for name, value in zip([*losses, "grad_norm"], values, strict=True):
             self.sums[name] = self.sums.get(name, 0.0) + value
@@ -270,14 +281,14 @@ class _State:
 
     def evaluate(self, task: Task, epoch: int) -> dict[str, float]:
         """Metrics of the moving average; keeps the weights when they are the best so far."""
-        raw = [p.detach().clone() for p in self.parameters]
-        torch._foreach_copy_([p.data for p in self.parameters], self.ema)
+        raw = self.weights.clone()
+        self.weights.copy_(self.ema)
         self.model.eval()
         metrics = task.evaluate(self.model)
         if metrics[task.selected] > self.best_score:
             self.best_score, self.best_epoch = metrics[task.selected], epoch
             self.best_ema = _copy(self.model)
-        torch._foreach_copy_([p.data for p in self.parameters], raw)
+        self.weights.copy_(raw)
         if self.best_epoch == epoch:
             self.best_raw = _copy(self.model)
         return {f"val/{name}": value for name, value in metrics.items()}
@@ -287,8 +298,12 @@ class _State:
         content = {
             "identity": dict(self.identity),
             "model": self.model.state_dict(),
-            "ema": self.ema,
-            "optimizer": vars(self.adam),
+            "ema": self._parts(self.ema),
+            "optimizer": {
+                "mean": self._parts(self.adam.mean),
+                "square": self._parts(self.adam.square),
+                "steps": [self.adam.steps] * len(self.parameters),
+            },
             "rng": torch.get_rng_state(),
             **{name: getattr(self, name) for name in _SCALARS},
         }
@@ -304,9 +319,10 @@ class _State:
         if content is None:
             return
         self.model.load_state_dict(content["model"])
-        torch._foreach_copy_(self.ema, content["ema"])
-        for name, tensors in content["optimizer"].items():
-            torch._foreach_copy_(getattr(self.adam, name), tensors)
+        torch._foreach_copy_(self._parts(self.ema), content["ema"])
+        torch._foreach_copy_(self._parts(self.adam.mean), content["optimizer"]["mean"])
+        torch._foreach_copy_(self._parts(self.adam.square), content["optimizer"]["square"])
+        self.adam.steps.copy_(content["optimizer"]["steps"][0])
         torch.set_rng_state(content["rng"])
         for name in _SCALARS:
             setattr(self, name, content[name])

@@ -939,3 +939,17 @@ def test_a_killed_training_ends_in_the_same_bits(prepared, tmp_path):
         curves = [list(csv.DictReader((folder / "curves.csv").open())) for folder in (ours, theirs)]
         assert without_rate(curves[0]) == without_rate(curves[1])
         assert sorted(path.name for path in ours.iterdir()) == sorted(path.name for path in theirs.iterdir())
+
+
+def test_a_checkpoint_holds_a_tensor_for_each_parameter(tmp_path):
+    """As it did before the loop kept them in one: checkpoints of either code continue the same training."""
+    data, path = split(), tmp_path / "checkpoint.pt"
+    model = captioner()
+    fit(model, xe(data), budget(images=8, epochs=1), path, IDENTITY, lambda record, step: None)
+    content = torch.load(path, weights_only=True)
+    shapes = [parameter.shape for parameter in model.parameters()]
+    assert [part.shape for part in content["ema"]] == shapes
+    assert [part.shape for part in content["optimizer"]["mean"]] == shapes
+    assert [part.shape for part in content["optimizer"]["square"]] == shapes
+    assert [steps.item() for steps in content["optimizer"]["steps"]] == [2] * len(shapes)
+    assert all(torch.equal(content["model"][name], value) for name, value in model.state_dict().items())
