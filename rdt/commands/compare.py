@@ -10,7 +10,6 @@ from pathlib import Path
 from rdt.commands.evaluate import (
     cache_folder,
     check_out,
-    domains_of,
     metric_names,
     read_domains,
     read_system,
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     for path in args.results:
         captions = read_system(path, read_document(path), references.captions)
         systems.append(same_images(systems[0], captions, path) if systems else captions)
-    domains = read_domains(args.by, systems[0]) if args.by else domains_of(systems[0], references.domains)
+    domains = read_domains(args.by, systems[0]) if args.by else references.domains
     with Scorer(cache_folder()) as scorer:
         evaluations = evaluate_systems(systems, references.captions, domains, choices, scorer)
     found = boards(dict(zip(names, evaluations, strict=True)))

@@ -25,8 +25,8 @@ Choice = Callable[[Tensor], Sequence[Tensor | None]]
 def attend(q: Tensor, k: Tensor, v: Tensor, choose: Choice, dropout_p: float) -> tuple[Tensor, ...]:
     """For each branch of ``choose``, softmax(q k^T / sqrt(d)) over its keys, times v.
 
-    q: (B, H, M, d); k, v: (B, H, N, d). Dropout acts on the weights. No gradient runs through the choice. Softmax is
-    taken in float32 at least. Returns tensors of q's shape.
+    q: (B, H, M, d); k: (B, H, N, d); v: (B, H, N, e). Dropout acts on the weights. No gradient runs through the choice.
+    Softmax is taken in float32 at least. Returns tensors (B, H, M, e).
     """
     return _Attend.apply(q, k, v, choose, dropout_p)
 
@@ -74,20 +74,21 @@ class _Attend(torch.autograd.Function):
             dropped = weights * noise
         dropped = dropped.to(v.dtype).flatten(0, 1)
         ctx.save_for_backward(q, k, v, weights, noise, dropped)
-        return torch.bmm(dropped, v).view(B, H, -1, M, d).unbind(2)
+        return torch.bmm(dropped, v).view(B, H, -1, M, v.shape[-1]).unbind(2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, weights, noise, dropped = ctx.saved_tensors
-        B, H, M, d = gradients[0].shape
-        upstream = torch.stack(gradients, 2).view(B * H, -1, d)
+        B, H, M, width = gradients[0].shape
+        upstream = torch.stack(gradients, 2).view(B * H, -1, width)
         of_v = torch.bmm(dropped.transpose(1, 2), upstream)
         of_weights = torch.bmm(upstream, v.transpose(1, 2)).to(weights.dtype).view_as(weights)
         if noise is not None:
             of_weights.mul_(noise)
         torch._softmax_backward_data(of_weights, weights, -1, weights.dtype, grad_input=of_weights)
         of_scores = reduce(Tensor.add_, of_weights.view(B * H, -1, M, weights.shape[-1]).unbind(1)).to(q.dtype)
-        of_q = _times(of_scores, k, d**-0.5)
-        of_k = _times(of_scores.transpose(1, 2), q, d**-0.5)
-        return *(x.view(B, H, -1, d) for x in (of_q, of_k, of_v)), None, None
+        scale = q.shape[-1] ** -0.5
+        of_q = _times(of_scores, k, scale)
+        of_k = _times(of_scores.transpose(1, 2), q, scale)
+        return *(x.view(B, H, -1, x.shape[-1]) for x in (of_q, of_k, of_v)), None, None
