@@ -160,9 +160,9 @@ def our_effect(comparison: CellComparison) -> str:
     points = signed(found.value)
     share, low, high = (comparison.share(number) for number in (found.value, found.low, found.high))
     if share is None:
-        return points if found.low is None else f"{points} [{found.low:+.1f}, {found.high:+.1f}]"
-    interval = "" if low is None else f" [{low:+.1f}, {high:+.1f}]"
-    return f"{share:+.1f} %{interval} ({points})"
+        return points if found.low is None else f"{points} [{signed(found.low)}, {signed(found.high)}]"
+    interval = "" if low is None else f" [{signed(low)}, {signed(high)}]"
+    return f"{signed(share)} %{interval} ({points})"
 
 
 def p_text(p: float | None) -> str:
