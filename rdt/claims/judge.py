@@ -219,12 +219,13 @@ def obstacle(better: Cell, than: Cell, measurements: Measurements, varies: Varie
             return reason
     if measurements.spice(better) != measurements.spice(than):
         return "one side has SPICE and the other SPICE-dp"
-    cascades = [int(cell.stage.endswith("2")) + 1 for cell in (better, than)]
-    if cascades[0] != cascades[1] and varies != "cascades":
-        return f"the two sides are {cascades[0]} and {cascades[1]} networks in cascade here"
-    epochs = [measurements.xe_epochs(cell) for cell in (better, than)]
-    if epochs[0] != epochs[1] and varies != "epochs":
-        return f"the two sides were trained for {epochs[0]} and {epochs[1]} epochs here"
+    if not any(map(measurements.given, (better, than))):
+        cascades = [int(cell.stage.endswith("2")) + 1 for cell in (better, than)]
+        if cascades[0] != cascades[1] and varies != "cascades":
+            return f"the two sides are {cascades[0]} and {cascades[1]} networks in cascade here"
+        epochs = [measurements.xe_epochs(cell) for cell in (better, than)]
+        if epochs[0] != epochs[1] and varies != "epochs":
+            return f"the two sides were trained for {epochs[0]} and {epochs[1]} epochs here"
     seeds = measurements.common_seeds(better, than)
     if not seeds:
         return "the two sides have no seed in common"

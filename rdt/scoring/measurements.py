@@ -126,6 +126,10 @@ class Measurements:
         """How long the networks of a cell were trained with cross-entropy."""
         return self.plan.runs[cell.runs[0]].xe_epochs
 
+    def given(self, cell: Cell) -> bool:
+        """Whether the captions of a cell were made elsewhere, however they were trained there."""
+        return self.plan.runs[cell.runs[0]].kind == "given"
+
     def common_seeds(self, first: Cell, second: Cell) -> list[int]:
         """The seeds of networks that both cells have."""
         return [seed for seed in self.networks(first) if seed in self.networks(second)]
