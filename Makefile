@@ -1,7 +1,7 @@
 # make all                     everything, from nothing to reports/scenes/tables
 # make all EXPERIMENT=smoke    another experiment, by name or by path
 # make report | controls       one page of it all | which part of the method does the work, which that page then shows
-# make test | lint | bench     for those who change the code
+# make test | lint | bench | fuzz    for those who change the code
 # make ui                      the runs in the browser
 # make clip | test-clip        .venv-clip, in which `python -m rdt extract` makes features of CLIP; its tests
 #
@@ -24,7 +24,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: all report controls test lint bench ui clip test-clip
+.PHONY: all report controls test lint bench fuzz ui clip test-clip
 all: $(READY)
 	snakemake --cores $(CORES) all --config experiment=$(EXPERIMENT)
 
@@ -48,6 +48,9 @@ bench: $(READY)
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_captions
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_metrics
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_scale
+
+fuzz: $(READY)
+	python -m tests.support.fuzz 2000 $$RANDOM
 
 ui: $(READY)
 	python -m rdt track ui $(EXPERIMENT)

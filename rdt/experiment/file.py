@@ -36,7 +36,7 @@ EXPERIMENTS = ROOT / "experiments"
 
 PATHS = ("annotations", "images", "features", "caption_features", "retrieval_features")  # the paths in Data
 NOT_EXPERIMENTS = ("tables", "differences", "controls", "readings")  # files in their folder
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a name becomes a folder of results/ and reports/
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # a name becomes a folder of results/ and reports/
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +228,7 @@ def _apply(override: str, content: dict[str, Any]) -> None:
         content = inner
     try:
         content[last] = yaml.load(text, Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {override}", "the value is not YAML", "quote it") from None
 
 
@@ -237,7 +237,7 @@ def _apply(override: str, content: dict[str, Any]) -> None:
 
 def _check_name(name: str, path: Path) -> None:
     if not NAME.fullmatch(name):
-        wrong(path, "name", name, "letters, digits, - and _ (it becomes a folder)")
+        wrong(path, "name", name, "letters, digits, - and _, at most 100 (it becomes a folder)")
     if name in experiment_names() and path.resolve() != (EXPERIMENTS / f"{name}.yaml").resolve():
         problem = f"name {name!r} belongs to experiments/{name}.yaml, and both would write results/{name}"
         raise UserError(path, problem, "give your experiment a name of its own")

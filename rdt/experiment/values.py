@@ -15,6 +15,8 @@ from rdt.errors import UserError
 from rdt.experiment.settings import Range
 from rdt.files import SafeLoader, yaml_problem
 
+DEEPEST = 50  # levels of a YAML file; the reader's own stack ends at some thousand, and Python with it
+MOST_VALUES = 100_000  # of a YAML file
 UNIONS = (Union, types.UnionType)
 
 
@@ -35,16 +37,34 @@ class Loader(SafeLoader):
 def load_yaml(path: Path) -> dict[str, Any]:
     """The keys of a YAML file, safely read; raises ``UserError`` for anything else."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        text = path.read_text(encoding="utf-8")
+        _check_extent(path, text)
+        content = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise UserError(path, yaml_problem(error), "correct the YAML") from None
     except (ValueError, OSError) as error:  # ValueError: other encodings, dates of no calendar, endless numbers
         raise UserError(path, f"cannot be read: {error}", "expected a YAML file in UTF-8") from None
-    except RecursionError:
-        raise UserError(path, "is nested too deeply", "correct the YAML") from None
     if not isinstance(content, dict):
         raise UserError(path, f"found {_shown(content)}, expected keys and values", "see experiments/scenes.yaml")
     return content
+
+
+def _check_extent(path: Path, text: str) -> None:
+    """UserError where YAML is nested so deeply, or its aliases stand for so much, that reading it would not end."""
+    open_nodes, sizes = [["", 0]], {}  # anchor and number of values of each node that has begun; of those with anchors
+    for event in yaml.parse(text, Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append([event.anchor, 1])
+            if len(open_nodes) > DEEPEST:
+                raise UserError(path, f"is nested more than {DEEPEST} levels deep", "correct the YAML")
+        elif isinstance(event, yaml.CollectionEndEvent | yaml.ScalarEvent | yaml.AliasEvent):
+            ended = isinstance(event, yaml.CollectionEndEvent)
+            anchor, size = open_nodes.pop() if ended else (event.anchor, 1)
+            size = sizes.get(anchor, 1) if isinstance(event, yaml.AliasEvent) else size
+            sizes[anchor] = size
+            open_nodes[-1][1] += size
+            if open_nodes[-1][1] > MOST_VALUES:
+                raise UserError(path, f"holds more than {MOST_VALUES:,} values, aliases counted", "correct the YAML")
 
 
 # ---- values
@@ -120,6 +140,8 @@ def _convert_mapping(arguments: tuple[Any, Any], value: Any, path: Path, key: st
 
 
 def _scalar(hint: type, value: Any, path: Path, key: str) -> Any:
+    if type(value) is int and abs(value) >= 2**63:
+        wrong(path, key, value, "a number of at most 64 bits")
     if hint is float and type(value) is int:  # an exact type: True is no number
         return float(value)
     if type(value) is not hint:
