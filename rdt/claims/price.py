@@ -12,7 +12,7 @@ from rdt.claims.claim import Judgement
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan, plan
 from rdt.experiment.runs import NetworkId, Run
-from rdt.experiment.settings import Experiment, Seeds
+from rdt.experiment.settings import Seeds
 from rdt.experiment.sides import with_sides
 from rdt.files import read_json
 from rdt.provenance.manifest import manifest_path
@@ -36,19 +36,22 @@ class Price:
     after: float | None
 
 
-def prices(judgements: Sequence[Judgement], experiment: Experiment, tables: Tables, paths: Paths) -> list[Price]:
-    """Prices of the undecided claims that seeds alone would decide, the cheapest first."""
+def prices(judgements: Sequence[Judgement], made: Plan, tables: Tables, paths: Paths) -> list[Price]:
+    """Prices of the undecided claims that seeds alone would decide, the cheapest first.
+
+    ``made``: the plan with its side plans, whose networks tell the time of their like.
+    """
     open_ones = [judgement for judgement in judgements if _seeds_decide(judgement)]
     plans: dict[int, Plan] = {}
     wanted = []
     for judgement in open_ones:
         seeds = judgement.needed.seeds
         if seeds not in plans:
-            more = replace(experiment, seeds=more_seeds(experiment.seeds, seeds))
+            more = replace(made.experiment, seeds=more_seeds(made.experiment.seeds, seeds))
             plans[seeds] = with_sides(plan(more, tables), tables)
         wanted.append((judgement, missing_networks(judgement, plans[seeds], paths)))
-    runs = {name: run for made in plans.values() for name, run in made.runs.items()}
-    hours = mean_core_hours(with_sides(plan(experiment, tables), tables), paths)
+    runs = {name: run for more in plans.values() for name, run in more.runs.items()}
+    hours = mean_core_hours(made, paths)
     found = [(_sum(networks, runs, hours), judgement, networks) for judgement, networks in wanted]
     found.sort(key=lambda one: (one[0] is None, one[0] or 0.0))
     listed, bought = [], set()

@@ -10,17 +10,16 @@ from rdt.claims.judge import judge
 from rdt.claims.page import claims_csv, claims_page, verdict_counts
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan
-from rdt.experiment.sides import SidePaths
 from rdt.files import atomic_write_text
-from rdt.scoring.measurements import Measurements
+from rdt.scoring.measurements import Measurements, side_measurements
 
 CONTROLS = "controls"
 
 
 def control_measurements(plan: Plan, paths: Paths) -> Measurements | None:
     """Numbers of the controls as far as they are there; None where they are not planned."""
-    sides = (side.plan for side in plan.sides if side.name == CONTROLS)
-    return next((Measurements.of(side, SidePaths.beside(paths, CONTROLS)) for side in sides), None)
+    controls = next((side for side in plan.sides if side.name == CONTROLS), None)
+    return None if controls is None else side_measurements(controls, paths)
 
 
 def judgements_of(plan: Plan, paths: Paths, claims: Sequence[Claim]) -> list[Judgement]:

@@ -23,6 +23,11 @@ def _data_root_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", help="folder that the paths of the experiment's data are relative to")
 
 
+def run_argument(parser: argparse.ArgumentParser) -> None:
+    """The run that a command which makes a part of one works on."""
+    parser.add_argument("--run", required=True, help="id of the run, as in results/<experiment>/runs/")
+
+
 def open_workspace(args: argparse.Namespace) -> Workspace:
     """The experiment that the arguments name."""
     return Workspace.open(args.experiment, args.data_root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rdt.captioning.files import caption_all
-from rdt.commands.arguments import experiment_argument, open_workspace
+from rdt.commands.arguments import experiment_argument, open_workspace, run_argument
 from rdt.errors import UserError
 from rdt.provenance import steps
 
@@ -13,7 +13,7 @@ from rdt.provenance import steps
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``rdt captions``."""
     experiment_argument(parser)
-    parser.add_argument("--run", required=True, help="id of the run, as in results/<experiment>/runs/")
+    run_argument(parser)
     parser.add_argument("--stage", required=True, help="network of the run: xe, xe2, rl or rl2")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rdt.commands.arguments import experiment_argument, open_workspace
+from rdt.commands.arguments import experiment_argument, open_workspace, run_argument
 from rdt.errors import UserError
 from rdt.experiment.runs import NetworkId
 from rdt.provenance import steps
@@ -14,7 +14,7 @@ from rdt.scoring.inspection import summarised, write_inspection
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``rdt inspect``."""
     experiment_argument(parser)
-    parser.add_argument("--run", required=True, help="id of the run, as in results/<experiment>/runs/")
+    run_argument(parser)
     parser.add_argument("--stage", required=True, help="network of the run: xe")
 
 

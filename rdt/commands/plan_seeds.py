@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
 
     workspace = open_workspace(args)
     judgements = judgements_of(workspace.plan, workspace.paths, read_claims())
-    found = prices(judgements, workspace.experiment, load_tables(), workspace.paths)
+    found = prices(judgements, workspace.plan, load_tables(), workspace.paths)
     for price in found:
         whole, after = (_hours(value) for value in (price.core_hours, price.after))
         claim, networks = price.judgement.claim, f"{len(price.networks)} networks to train"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
-from rdt.commands.arguments import experiment_argument, open_workspace
+from rdt.commands.arguments import experiment_argument, open_workspace, run_argument
 from rdt.experiment.settings import Stage
 from rdt.features.inputs import open_inputs
 from rdt.training.network import Training, train
@@ -14,7 +14,7 @@ from rdt.training.network import Training, train
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``rdt train``."""
     experiment_argument(parser)
-    parser.add_argument("--run", required=True, help="id of the run, as in results/<experiment>/runs/")
+    run_argument(parser)
     parser.add_argument("--stage", required=True, choices=get_args(Stage))
 
 

@@ -10,9 +10,10 @@ from functools import cache
 import numpy as np
 
 from rdt.experiment.paths import Paths
-from rdt.experiment.plan import Cell, Plan, phase_title
+from rdt.experiment.plan import Cell, Plan, SidePlan, phase_title
 from rdt.experiment.runs import NetworkId, Run
 from rdt.experiment.settings import Method
+from rdt.experiment.sides import SidePaths
 from rdt.files import read_json
 from rdt.metrics import resampling
 from rdt.metrics.names import DRAWN_METRICS, TWINS
@@ -243,6 +244,11 @@ class Measurements:
         known = all(self._per_image.statistics(network, images) for side in sides for network in side)
         same = images == images_of(second) and self.spice(first) == self.spice(second)
         return (images, sides[0], sides[1]) if seeds and known and same else None
+
+
+def side_measurements(side: SidePlan, paths: Paths) -> Measurements:
+    """Numbers of the cells of a side plan, from the scores that are there; ``paths`` are the experiment's."""
+    return Measurements.of(side.plan, SidePaths.beside(paths, side.name))
 
 
 def kin(method: Method) -> Method:

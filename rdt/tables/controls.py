@@ -11,9 +11,10 @@ from rdt.experiment.controls import BASE, Control, read_controls
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import SidePlan
 from rdt.files import atomic_write_text
+from rdt.scoring.measurements import side_measurements
 from rdt.tables.build import compare_pairs
 from rdt.tables.formats import compared_numbers, measured_numbers
-from rdt.tables.sides import score_side, side_measurements, side_values
+from rdt.tables.sides import score_side, side_values
 from rdt.tables.table import RowComparison, Value
 from rdt.workspace import Workspace
 

@@ -10,9 +10,10 @@ from rdt.experiment.differences import read_differences
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import SidePlan
 from rdt.files import atomic_write_text
+from rdt.scoring.measurements import side_measurements
 from rdt.tables.build import compare_rows
 from rdt.tables.formats import TEST_COLUMNS, to_tests_csv
-from rdt.tables.sides import score_side, side_measurements, side_values
+from rdt.tables.sides import score_side, side_values
 from rdt.tables.table import Table
 from rdt.workspace import Workspace
 

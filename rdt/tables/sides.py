@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from rdt.experiment.paths import Paths
 from rdt.experiment.plan import SidePlan
 from rdt.experiment.sides import SidePaths
 from rdt.metrics.corpus import Scorer
@@ -21,11 +20,6 @@ def score_side(workspace: Workspace, side: SidePlan) -> None:
     paths = SidePaths.beside(workspace.paths, side.name)
     with Scorer(paths.cache) as scorer:
         score_plan(side.plan, paths, targets_of(workspace, "primary", "test"), scorer)
-
-
-def side_measurements(side: SidePlan, paths: Paths) -> Measurements:
-    """Numbers of the cells of a side plan, from the scores that are there; ``paths`` are the experiment's."""
-    return Measurements.of(side.plan, SidePaths.beside(paths, side.name))
 
 
 def side_values(side: SidePlan, measurements: Measurements) -> dict[str, list[Value]]:

@@ -50,7 +50,7 @@ def test_networks_that_two_claims_share_are_paid_once_and_the_cheapest_is_first(
     """A seed more takes its teacher and two rows, two stages each; of the second claim all but the first's six."""
     usual, made, paths = trained
     both = [undecided(made, "base + RL", "base", 3), undecided(made, "base + RVE", "base", 2)]
-    first, second = prices(both, usual, load_tables(), paths)
+    first, second = prices(both, made, load_tables(), paths)
     threads = usual.training.threads
     assert [one.judgement.claim.id for one in (first, second)] == ["base + RVE over base", "base + RL over base"]
     assert len(first.networks) == 2 + 2 * 2 and len(second.networks) == 2 * (2 + 2 * 2)
@@ -60,13 +60,13 @@ def test_networks_that_two_claims_share_are_paid_once_and_the_cheapest_is_first(
 
 
 def test_what_seeds_do_not_decide_has_no_price_and_unknown_times_are_told(trained, tmp_path):
-    usual, made, _ = trained
+    _, made, _ = trained
     asked = undecided(made, "base + RVE", "base", 2)
     others = [
         replace(asked, verdict="reproduced"),
         replace(asked, needed=None),
         undecided(made, "base + RVE", "base", 2, images=101),
     ]
-    assert prices(others, usual, load_tables(), Paths("made", tmp_path)) == []
-    (nothing,) = prices([asked], usual, load_tables(), Paths("nothing", tmp_path))
+    assert prices(others, made, load_tables(), Paths("made", tmp_path)) == []
+    (nothing,) = prices([asked], made, load_tables(), Paths("nothing", tmp_path))
     assert nothing.core_hours is None and len(nothing.networks) == 2 * (2 + 2 * 2)

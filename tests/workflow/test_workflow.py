@@ -280,7 +280,7 @@ def test_an_edit_of_the_trainer_trains_again(finished, name, unneeded):
         ("rdt/claims/page.py", "COLUMNS = (", "EDITED = True\nCOLUMNS = (", ["claims"]),
         ("reports/claims.yaml", "tokens: 50,", "tokens: 51,", ["claims"]),
         ("rdt/training/loop.py", "import torch\n", "import torch  # a comment\n", []),
-        ("rdt/commands/train.py", 'help="id of the run', 'help="name of the run', []),
+        ("rdt/commands/arguments.py", 'help="id of the run', 'help="name of the run', []),
         ("rdt/model/__init__.py", '"Teacher": "rdt.model.teacher",\n', "", []),
         ("workflow/rules/training.smk", '"train {', '"train now {', []),
         ("my files/mine.yaml", "title: Smoke", "title: Another", []),
