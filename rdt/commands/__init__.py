@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("rdt.commands.verify", "follow a cell of a table down to the data, and compute its scores again"),
     "why": ("rdt.commands.why", "say which input, parameter or module makes a result stale"),
     "export": ("rdt.commands.export", "pack a finished experiment as a Workflow Run RO-Crate"),
+    "import": ("rdt.commands.import_crate", "take results that another machine made, from such a crate"),
     "caption": ("rdt.commands.caption", "caption photographs of your own with a trained run"),
     "study-init": ("rdt.commands.study_init", "create a study of an experiment's parameters"),
     "study-worker": ("rdt.commands.study_worker", "run trials of a study until it has all of them"),

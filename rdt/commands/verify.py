@@ -14,6 +14,7 @@ from rdt.digests import file_digest
 from rdt.experiment.plan import Cell, find_cell
 from rdt.metrics.names import CHEAP
 from rdt.provenance import steps
+from rdt.provenance.imported import imported
 from rdt.provenance.links import BrokenLinkError, Walk
 from rdt.workspace import Workspace
 
@@ -70,7 +71,8 @@ def follow(workspace: Workspace, cells: Sequence[Cell], everything: bool) -> Wal
     targets = [workspace.paths.tables, *([workspace.paths.claims] if everything else [])]
     wanted = (lambda target, name: True) if everything else _matters(workspace, cells)
     with tqdm(desc="read", unit=" files", disable=None, leave=False) as progress:
-        walk = Walk((workspace.paths.root, workspace.paths.reports), wanted, seen=lambda path: progress.update())
+        roots = (workspace.paths.root, workspace.paths.reports)
+        walk = Walk(roots, wanted, lambda path: progress.update(), imported(workspace.paths))
         for target in targets:
             walk.follow(target)
     return walk
@@ -97,6 +99,7 @@ def print_walk(name: str | None, cells: Sequence[Cell], walk: Walk, count: int, 
     lines = [
         f"verified: {what}",
         f"  files as recorded, from the tables down to the data: {walk.files:,} ({walk.bytes / 2**20:,.1f} MiB)",
+        *([f"  known by their digest alone, left out of what was imported: {walk.absent:,}"] if walk.absent else []),
         f"  scores that came out the same, computed again from the captions: {count:,}",
     ]
     return "\n".join([*lines, *(f"  {metric}: {reason}" for metric, reason in left.items())])
