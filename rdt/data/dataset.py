@@ -17,7 +17,7 @@ from rdt.files import read_json
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")
 SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}  # ours -> Karpathy's
-MOST_CHARACTERS = 10_000  # of a caption: those of language models have a few thousand
+MOST_CHARACTERS = 100_000  # of a caption: those of language models have a few thousand
 SKIPPED = "skipped.json"  # in a folder of features: the images that `rdt extract --skip-corrupt` has left out
 
 
@@ -72,7 +72,8 @@ def load_role(role: Role, data: Data, scenes_dir: Path, data_root: Path) -> Data
     """
     if data.source == "scenes":
         load = load_nocaps if role == "novel" else load_karpathy
-        return load(scenes_dir / "dataset.json", scenes_dir / "images", f"scenes-{role}")
+        # an import has no images
+        return load(scenes_dir / "dataset.json", scenes_dir / "images", f"scenes-{role}", pixels=False)
     load = load_nocaps if data.source == "nocaps" else load_karpathy
     pixels = not data.features
     dataset = load(data_root / data.annotations, data_root / data.images, data.title or role, pixels=pixels)

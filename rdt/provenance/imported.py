@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,6 +22,7 @@ from rdt.files import atomic_file, atomic_write_json, read_json
 
 LARGEST = 2**32  # bytes of one file that is taken
 FOREIGN = "is not a crate that `rdt export --crate` wrote"
+BY_RUN = ("runs", "captions", "inspection")  # folders with one of each run
 LEARNT_ON = ("data", "encoder", "features", "vocabulary", "index")  # what networks that are compared have in common
 
 
@@ -70,6 +71,7 @@ def _take(archive: zipfile.ZipFile, crate: Path, paths: Paths) -> Taken:
         else:
             _check_shared(here, crate, paths)
             kept.append(_target(here))
+    new = {name: manifest for name, manifest in new.items() if not _mixes(_target(Path(name)), kept, paths)}
     for name, manifest in new.items():
         _check_files(archive, entries, name, manifest, crate)
     for name, manifest in new.items():
@@ -114,6 +116,13 @@ def _check_shared(here: Path, crate: Path, paths: Paths) -> None:
     if here.parts[len(paths.root.parts)] in LEARNT_ON:
         problem = f"has networks that learnt from another {_target(here)} than is here, so that they do not compare"
         raise UserError(crate, problem, "import it where nothing of the experiment is, before anything is made there")
+
+
+def _mixes(target: Path, kept: Sequence[Path], paths: Paths) -> bool:
+    """Whether an output was made from networks that are others here: of the same run, or scores of many runs."""
+    kind, *of = target.relative_to(paths.root).parts
+    others = {path.relative_to(paths.root).parts[1] for path in kept}
+    return bool(others) and (kind not in BY_RUN or of[0] in others) and kind not in LEARNT_ON
 
 
 def _check_files(

@@ -510,6 +510,8 @@ class Chain:
             maker = self.maker(path)
             if maker is None:
                 found |= {path: None} if path.exists() else {}
+            elif maker.target in self.imported and path.is_file():
+                continue  # asking for it would ask for what its step reads, too
             else:
                 found |= dict.fromkeys([path] if path in maker.declared else maker.declared)
         return list(found)

@@ -1,7 +1,7 @@
 rule captions:
     input:
         made_from("captions"),
-        tracking=ancient(TRACKING),
+        tracking=tracked("captions"),
     output:
         made("captions", run="{run}", stage="{stage}"),
     log:

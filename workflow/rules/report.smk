@@ -23,7 +23,7 @@ for SIDE in (side.name for side in NETWORKS.sides):
             SIDE
         input:
             made_from(SIDE),
-            tracking=ancient(TRACKING),
+            tracking=tracked(SIDE),
         output:
             report(
                 made(SIDE),

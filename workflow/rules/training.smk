@@ -1,7 +1,7 @@
 rule train:
     input:
         made_from("train"),
-        tracking=ancient(TRACKING),
+        tracking=tracked("train"),
     output:
         made("train", run="{run}", stage="{stage}"),
     log:
