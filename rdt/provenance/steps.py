@@ -349,7 +349,7 @@ def report(plan: Plan, paths: Paths) -> Step:
         "tables": paths.tables,
         "verdicts": paths.claims,
         **{
-            f"{run}/{stage}": _shown(paths.stage(run, stage), known)
+            f"{run}/{stage}": _reported(paths.stage(run, stage), known)
             for run, stage in shown
             if plan.runs[run].kind != "given"
         },
@@ -360,7 +360,7 @@ def report(plan: Plan, paths: Paths) -> Step:
     return _step("report", plan, paths, paths.report, {}, inputs)
 
 
-def _shown(network: Path, known: Mapping[Path, str]) -> Path:
+def _reported(network: Path, known: Mapping[Path, str]) -> Path:
     """What the report reads of a network: its folder, or its curves where it was imported without weights."""
     return network / "curves.csv" if network in known and not (network / WEIGHTS[0]).exists() else network
 
