@@ -26,9 +26,7 @@ onstart:
 
 
 onsuccess:
-    for path in (PATHS.headline, PATHS.verdicts):
-        if path.exists():
-            print(path.read_text(encoding="utf-8"), end="", flush=True)
+    print(*said_at_the_end(), sep="\n", flush=True)
     shell(f"python -m rdt track flush {shlex.quote(NAME)}")
 
 

@@ -137,6 +137,7 @@ def test_tables_claims_and_report_come_from_a_crate_without_training(finished, t
     wanted = ("tables", "claims", "report", "--config", f"experiment={suite.FILE}")
     made = suite.python(copy, "-m", "snakemake", "--cores", "2", *wanted)
     assert made.returncode == 0, made.stdout + made.stderr
+    assert f"Report: reports/{tiny.NAME}/report.html\n" in made.stdout
     for name in ("tables/table_II.csv", "tables/table_VII.md", "claims.csv"):
         ours, theirs = (folder / "reports" / tiny.NAME / name for folder in (copy, finished))
         assert ours.read_bytes() == theirs.read_bytes()
