@@ -41,7 +41,7 @@ from rdt.tables.build import build_tables
 from rdt.tables.notes import budget_note
 from rdt.tables.page import headline
 from rdt.tables.table import Table
-from rdt.tables.write import read_baselines
+from rdt.tables.write import human_cider, read_baselines
 from rdt.templates import filled
 from rdt.workspace import Workspace
 
@@ -103,8 +103,7 @@ class Report:
 
     @cached_property
     def headline(self) -> list[str]:
-        baselines = read_baselines(self._paths, ["primary"]).get("primary")
-        return headline(self._plan, self.tables, self._measurements.score, baselines)
+        return headline(self._plan, self.tables, self._measurements.score, self._baselines.get("primary"))
 
     @cached_property
     def _judgements(self) -> list[Judgement]:
@@ -128,7 +127,11 @@ class Report:
 
     @cached_property
     def tables(self) -> list[Table]:
-        return build_tables(self._plan, load_tables(), self._measurements)
+        return build_tables(self._plan, load_tables(), self._measurements, human_cider(self._baselines))
+
+    @cached_property
+    def _baselines(self) -> dict[str, Any]:
+        return read_baselines(self._paths, ["primary"])
 
     def links(self, value: Any) -> list[runs.Link]:
         return runs.links(self._paths, value)
