@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rdt.digests import MANIFEST, SHORT, digest
+from rdt.digests import MANIFEST, SHORT, digest, file_digest
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.files import read_json
@@ -44,7 +44,7 @@ def reasons(chain: Chain, step: Step) -> list[str]:
     manifest = read_json(path)
     try:
         return [
-            *(f"its file {path} is missing" for path in output_files(step.target, manifest) if not path.is_file()),
+            *_files(step.target, manifest),
             *_parameters(manifest["configuration"], step.configuration),
             *_modules(manifest["code"]["modules"], short_modules(step.code)),
             *_inputs(chain, manifest["inputs"], step),
@@ -77,6 +77,14 @@ def _check_made_from(chain: Chain, maker: Step, path: Path, remedy: str) -> None
         if None not in (before, now) and before != now:
             digests = f"({before[:SHORT]}, {source} is {now[:SHORT]} now)"
             raise UserError(path, f"was made from another version of its {name} {digests}", remedy)
+
+
+def _files(target: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    for path, recorded in output_files(target, manifest).items():
+        if not path.is_file():
+            yield f"its file {path} is missing"
+        elif file_digest(path) != recorded:
+            yield f"its file {path} is not the one that was made: rdt verify --repair"
 
 
 def _parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
