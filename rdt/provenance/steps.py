@@ -9,6 +9,7 @@ report shows) only whether they are.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -486,6 +487,20 @@ class Chain:
             hint = f"did you mean {near[0]}?" if near else "see what `snakemake --dry-run` plans"
             raise UserError(wanted, f"is nothing that experiment {self.plan.experiment.name} makes", hint)
         return found
+
+    @functools.cached_property
+    def _followers(self) -> dict[Path, int]:
+        """The number of steps on the longest way that starts behind each step's target."""
+        found = dict.fromkeys((step.target for step in self.steps), 0)
+        for step in reversed(self.behind(*self.steps)):
+            for maker in map(self.maker, step.inputs.values()):
+                if maker is not None:
+                    found[maker.target] = max(found[maker.target], found[step.target] + 1)
+        return found
+
+    def urgency(self, name: str, **where: str) -> int:
+        """How many jobs come after a job, one after the other: of two that are ready, the more urgent goes first."""
+        return max(self._followers[step.target] for step in self.job(name, **where))
 
     def stands(self, step: Step) -> bool:
         """Whether the output of a step was imported with what its rule declares, for the same settings and inputs."""

@@ -28,6 +28,7 @@ rule score:
         made("score", role="{role}", split="test"),
     log:
         f"{ROOT}/logs/score_{{role}}.log",
+    priority: of_chain(CHAIN.urgency, "score", {"split": "test"})
     conda:
         ENVIRONMENT
     threads: 2  # METEOR's process works beside ours
@@ -72,6 +73,7 @@ rule inspect:
         made("inspect", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/inspect/{{run}}.{{stage}}.log",
+    priority: of_chain(CHAIN.urgency, "inspect", {})
     conda:
         ENVIRONMENT
     threads: TRAINING.threads

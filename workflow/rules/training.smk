@@ -6,7 +6,7 @@ rule train:
         made("train", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/train/{{run}}.{{stage}}.log",
-    priority: 1
+    priority: of_chain(CHAIN.urgency, "train", {})
     conda:
         ENVIRONMENT
     threads: TRAINING.processes * (TRAINING.threads + TRAINING.workers)
