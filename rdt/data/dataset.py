@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rdt.data.identity import ImageId, OtherNames, fits_arrays, karpathy_key, other_names, read_id
 from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
@@ -33,15 +34,23 @@ class Caption:
 class Image:
     """An annotated image; ``path`` is relative to the data set's ``image_root``.
 
-    ``domain`` is one of ``DOMAINS`` (nocaps only); ``twin`` is the id of the image that differs in one attribute.
+    ``domain`` is one of ``DOMAINS`` (nocaps only); ``twin`` is the id of the image that differs in one attribute;
+    ``names`` what else the annotations call it; ``place`` its place in the file, where ids are not all int64.
     """
 
-    id: int
+    id: ImageId
     path: str
     split: str
     captions: tuple[Caption, ...]
     domain: str | None = None
-    twin: int | None = None
+    twin: ImageId | None = None
+    names: OtherNames = ()
+    place: int | None = None
+
+    @property
+    def number(self) -> int:
+        """What stands for the image in arrays and draws of noise: the id, if all of the data set can."""
+        return self.id if self.place is None else self.place
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Dataset:
         return tuple(image for image in self.images if image.split in SPLITS[name])
 
     @cached_property
-    def by_id(self) -> dict[int, Image]:
+    def by_id(self) -> dict[ImageId, Image]:
         return {image.id: image for image in self.images}
 
     def file(self, image: Image) -> Path:
@@ -99,8 +108,16 @@ def without_skipped(dataset: Dataset, skipped: Path | None) -> Dataset:
     entries = document.get("images") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise UserError(skipped, "has no list 'images'", "extract the features again")
-    left_out = {_field(skipped, f"images[{n}]", entry, "id", int) for n, entry in enumerate(entries)}
+    left_out = {read_id(entry, "id", skipped, f"images[{n}]") for n, entry in enumerate(entries)}
     return replace(dataset, images=tuple(image for image in dataset.images if image.id not in left_out))
+
+
+def require_photographs(dataset: Dataset) -> None:
+    """Raise UserError where a photograph of ``dataset`` is not there."""
+    missing = [image for image in dataset.images if not dataset.file(image).exists()]
+    if missing:
+        others = f", nor do {len(missing) - 1:,} others of {len(dataset.images):,}" if missing[1:] else ""
+        raise UserError(dataset.file(missing[0]), f"the photograph does not exist{others}", "complete the folder")
 
 
 def load_karpathy(annotations: Path, image_root: Path, name: str, pixels: bool = True) -> Dataset:
@@ -112,8 +129,7 @@ def load_karpathy(annotations: Path, image_root: Path, name: str, pixels: bool =
     """
     document = _read_entries(annotations)
     images = tuple(_karpathy_image(annotations, n, entry) for n, entry in enumerate(document["images"]))
-    dataset = Dataset(name, images, image_root)
-    _check_ids(annotations, images)
+    dataset = Dataset(name, _with_places(annotations, images), image_root)
     for split in SPLITS:
         if not dataset.split(split):
             raise UserError(annotations, f"split {split!r} has no images", "give every image a split; all three needed")
@@ -132,23 +148,23 @@ def load_nocaps(annotations: Path, image_root: Path, name: str, pixels: bool = T
     sentences = document.get("annotations")
     if not isinstance(sentences, list):
         raise UserError(annotations, "has no list 'annotations'", "give nocaps' validation captions")
-    captions: dict[int, list[Caption]] = {}
+    captions: dict[ImageId, list[Caption]] = {}
     for n, sentence in enumerate(sentences):
-        image_id = _field(annotations, f"annotation {n}", sentence, "image_id", int)
+        image_id = read_id(sentence, "image_id", annotations, f"annotation {n}")
         raw = _field(annotations, f"annotation {n}", sentence, "caption", str)
         tokens = tokenize(raw)
         _check_tokens(annotations, image_id, tokens)
         captions.setdefault(image_id, []).append(Caption(_short_enough(annotations, image_id, tokens, raw), raw))
     images = tuple(_nocaps_image(annotations, n, entry, captions) for n, entry in enumerate(document["images"]))
-    _check_ids(annotations, images)
     strangers = captions.keys() - {image.id for image in images}
     if strangers:
-        raise UserError(annotations, f"captions for image {min(strangers)}, which is not in 'images'", "remove them")
+        problem = f"captions for image {min(strangers, key=str)}, which is not in 'images'"
+        raise UserError(annotations, problem, "remove them")
     if not images:
         raise UserError(annotations, "split 'test' has no images", "give nocaps' validation captions")
     if pixels:
         _check_root(image_root, annotations)
-    return Dataset(name, images, image_root)
+    return Dataset(name, _with_places(annotations, images), image_root)
 
 
 def tokenize(sentence: str) -> tuple[str, ...]:
@@ -174,8 +190,7 @@ def _field(path: Path, entry_name: str, entry: Any, key: str, kind: type) -> Any
 
 
 def _karpathy_image(path: Path, n: int, entry: Any) -> Image:
-    key = "cocoid" if isinstance(entry, dict) and "cocoid" in entry else "imgid"
-    image_id = _field(path, f"images[{n}]", entry, key, int)
+    image_id = read_id(entry, karpathy_key(entry), path, f"images[{n}]")
     filename = _field(path, f"image {image_id}", entry, "filename", str)
     split = _field(path, f"image {image_id}", entry, "split", str)
     known = [name for names in SPLITS.values() for name in names]
@@ -191,12 +206,12 @@ def _karpathy_image(path: Path, n: int, entry: Any) -> Image:
     _check_captions(path, image_id, captions)
     folder = entry.get("filepath") or ""
     name = _file_name(path, image_id, f"{folder}/{filename}" if folder else filename)
-    twin = None if entry.get("twin") is None else _field(path, f"image {image_id}", entry, "twin", int)
-    return Image(image_id, name, split, tuple(captions), twin=twin)
+    twin = None if entry.get("twin") is None else read_id(entry, "twin", path, f"image {image_id}")
+    return Image(image_id, name, split, tuple(captions), twin=twin, names=other_names(entry))
 
 
-def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[int, list[Caption]]) -> Image:
-    image_id = _field(path, f"images[{n}]", entry, "id", int)
+def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[ImageId, list[Caption]]) -> Image:
+    image_id = read_id(entry, "id", path, f"images[{n}]")
     filename = _field(path, f"image {image_id}", entry, "file_name", str)
     domain = entry.get("domain")
     if domain is None:
@@ -206,15 +221,16 @@ def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[int, list[Capti
         problem = f"image {image_id} has domain {domain!r}, expected one of {', '.join(DOMAINS)}"
         raise UserError(path, problem, "correct it")
     _check_captions(path, image_id, captions.get(image_id, []))
-    return Image(image_id, _file_name(path, image_id, filename), "test", tuple(captions[image_id]), domain=domain)
+    name = _file_name(path, image_id, filename)
+    return Image(image_id, name, "test", tuple(captions[image_id]), domain=domain, names=other_names(entry))
 
 
-def _check_tokens(path: Path, image_id: int, tokens: Any) -> None:
+def _check_tokens(path: Path, image_id: ImageId, tokens: Any) -> None:
     if not isinstance(tokens, list | tuple) or not tokens or not all(isinstance(t, str) and t for t in tokens):
         raise UserError(path, f"image {image_id} has a sentence without tokens", "remove the sentence or add its words")
 
 
-def _short_enough(path: Path, image_id: int, tokens: tuple[str, ...], raw: str) -> tuple[str, ...]:
+def _short_enough(path: Path, image_id: ImageId, tokens: tuple[str, ...], raw: str) -> tuple[str, ...]:
     """``tokens``; UserError where they or the sentence are longer than any caption."""
     length = max(len(raw), sum(map(len, tokens)))
     if length > MOST_CHARACTERS:
@@ -223,7 +239,7 @@ def _short_enough(path: Path, image_id: int, tokens: tuple[str, ...], raw: str) 
     return tokens
 
 
-def _file_name(path: Path, image_id: int, name: str) -> str:
+def _file_name(path: Path, image_id: ImageId, name: str) -> str:
     """``name`` of an image's file; UserError where no file can have it."""
     if "\0" in name or any(len(part.encode()) > 255 for part in name.split("/")):
         raise UserError(
@@ -232,18 +248,19 @@ def _file_name(path: Path, image_id: int, name: str) -> str:
     return name
 
 
-def _check_captions(path: Path, image_id: int, captions: list[Caption]) -> None:
+def _check_captions(path: Path, image_id: ImageId, captions: list[Caption]) -> None:
     if not captions:
         raise UserError(path, f"image {image_id} has no captions", "remove the image or add its captions")
 
 
-def _check_ids(path: Path, images: tuple[Image, ...]) -> None:
-    duplicated = [image_id for image_id, n in Counter(image.id for image in images).items() if n > 1]
+def _with_places(path: Path, images: tuple[Image, ...]) -> tuple[Image, ...]:
+    """``images``, with their places where an id is no int64; UserError where two have one id, as texts too."""
+    duplicated = [image_id for image_id, n in Counter(str(image.id) for image in images).items() if n > 1]
     if duplicated:
         raise UserError(path, f"image id {duplicated[0]} occurs more than once", "keep one entry an image")
-    large = next((image.id for image in images if abs(image.id) >= 2**63), None)
-    if large is not None:
-        raise UserError(path, f"image id {large} is beyond 64 bits", "number the images otherwise")
+    if all(fits_arrays(image.id) for image in images):
+        return images
+    return tuple(replace(image, place=place) for place, image in enumerate(images))
 
 
 def _check_twins(path: Path, dataset: Dataset) -> None:

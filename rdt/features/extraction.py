@@ -18,6 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from rdt.data.dataset import SKIPPED, Dataset, Image
+from rdt.data.identity import file_stem
 from rdt.data.photograph import open_image
 from rdt.digests import file_digest
 from rdt.errors import UserError
@@ -56,7 +57,7 @@ class ClipModel:
         return next(self.model.parameters()).device
 
     def file(self, image: Image) -> Path:
-        return self.folder / f"{image.id}.npz"
+        return self.folder / f"{file_stem(image.id)}.npz"
 
     def images(self, pixels: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
         """The published arrays of some photographs."""
@@ -114,13 +115,6 @@ def clip_model(clip: Clip, folder: Path, weights: Path, device: str) -> ClipMode
     """A pretrained model with its record, the digest of its weights in it."""
     record = {"model": clip.name, "pixels": clip.size, "weights": file_digest(weights)}
     return ClipModel(clip, load_clip(clip, weights).to(device), folder, record)
-
-
-def require_photographs(dataset: Dataset) -> None:
-    missing = [image for image in dataset.images if not dataset.file(image).exists()]
-    if missing:
-        others = f", nor do {len(missing) - 1:,} others of {len(dataset.images):,}" if missing[1:] else ""
-        raise UserError(dataset.file(missing[0]), f"the photograph does not exist{others}", "complete the folder")
 
 
 def claim_folder(encoder: ClipModel) -> None:

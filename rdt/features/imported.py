@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rdt.data.dataset import Dataset, Image
+from rdt.data.identity import file_stem
 from rdt.errors import UserError
 from rdt.experiment.settings import Data
 from rdt.features.retrieval import unit
@@ -56,9 +57,9 @@ def import_published(dataset: Dataset, folder: Path, published: Published) -> No
     query_files = image_files if published.retrieval is None else feature_files(published.retrieval, images)
     grid_dim, dim = (array.shape[1] for array in _image_arrays(image_files[0], None, None))
     query_dim = _vectors(query_files[0], 1, None).shape[1]
-    owners = [image.id for image in images for _ in image.captions]
+    owners = [image.number for image in images for _ in image.captions]
     own = query_dim if published.retrieval else None
-    writer = StoreWriter(folder, [image.id for image in images], owners, grid_dim, dim, own)
+    writer = StoreWriter(folder, [image.number for image in images], owners, grid_dim, dim, own)
     row = 0
     for at, image in enumerate(tqdm(images, "features", unit=" images", disable=None)):
         writer.grid[at], writer.global_[at : at + 1] = _image_arrays(image_files[at], grid_dim, dim)
@@ -81,7 +82,7 @@ def feature_files(folder: Path, images: Sequence[Image]) -> list[Path]:
     if not folder.is_dir():
         raise UserError(folder, "no such folder", "correct the path of the features")
     present = {name for name in os.listdir(folder) if name.endswith(".npz")}
-    by_id = [f"{image.id}.npz" for image in images]
+    by_id = [f"{file_stem(image.id)}.npz" for image in images]
     by_photo = [f"{Path(image.path).stem.rpartition('_')[2].lstrip('0')}.npz" for image in images]
     names = max(by_id, by_photo, key=lambda names: len(present.intersection(names)))
     missing = [name for name in names if name not in present]
