@@ -34,6 +34,7 @@ class Image:
     """An annotated image; ``path`` is relative to the data set's ``image_root``.
 
     ``domain`` is one of ``DOMAINS`` (nocaps only); ``twin`` is the id of the image that differs in one attribute.
+    ``left_out`` are the places of sentences without words, which are not among ``captions``.
     """
 
     id: int
@@ -42,15 +43,17 @@ class Image:
     captions: tuple[Caption, ...]
     domain: str | None = None
     twin: int | None = None
+    left_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images of one data set, in file order."""
+    """The images of one data set, in file order; ``notes`` say what was left out or converted."""
 
     name: str
     images: tuple[Image, ...]
     image_root: Path
+    notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[Image, ...]:
         """The images of ``train`` (Karpathy's train and restval), ``val`` or ``test``."""

@@ -126,7 +126,8 @@ def check_data(experiment: Experiment) -> None:
             if not value or (key == "images" and data.features):
                 continue  # with published features the photographs themselves are not read
             wanted = Path(experiment.data_root) / value
-            kind, found = ("file", wanted.is_file()) if key == "annotations" else ("folder", wanted.is_dir())
+            kind = {"annotations": "file", "images": "folder"}.get(key, "folder or file")
+            found = (wanted.is_file() and "file" in kind) or (wanted.is_dir() and "folder" in kind)
             if not found:
                 raise UserError(
                     experiment.path,

@@ -22,6 +22,7 @@ Role = Literal["primary", "secondary", "novel"]
 Phase = Literal["xe", "rl"]
 Stage = Literal["xe", "xe2", "rl", "rl2"]
 Kind = Literal["captioner", "teacher", "given"]  # of a run; a given one has captions that were made elsewhere
+Naming = Literal["id", "number", "photograph"]  # what features are called by: image ids, or photographs' names
 GRID_SIDE = 7  # cells of an encoder's grid of an image, in a row and in a column
 GRID_CELLS = GRID_SIDE**2
 ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
@@ -151,9 +152,12 @@ class Data:
     # source: karpathy, nocaps (paths, relative to data_root)
     annotations: str = ""
     images: str = ""
-    features: str = ""  # folder of published .npz features; empty: extract with the encoder
+    features: str = ""  # folder or file of published features; empty: extract with the encoder
     caption_features: str = ""
     retrieval_features: str = ""  # folder whose g_feature is in the captions' space; empty: features' own is
+    features_named_by: Literal["", "id", "number", "photograph"] = ""  # empty: the one that fits
+    grid_key: str = "features"  # the array of an image's grid
+    global_key: str = "g_feature"  # that of global vectors
 
 
 @dataclass(frozen=True)
