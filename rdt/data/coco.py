@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdt.data.dataset import MOST_CHARACTERS, SPLITS
+from rdt.data.dataset import SPLITS
+from rdt.data.sentences import MOST_CHARACTERS
 from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.files import read_json
@@ -150,6 +151,8 @@ def _split(image: Any) -> str:
 
 
 def _sentence(sentence: Any, where: str | Path, image: ImageId) -> str:
+    if isinstance(sentence, str):
+        return _of_length(sentence, where, image)
     if isinstance(sentence, Mapping):
         if isinstance(sentence.get("raw"), str):
             return _of_length(sentence["raw"], where, image)

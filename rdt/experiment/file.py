@@ -122,13 +122,13 @@ def check_data(experiment: Experiment) -> None:
         if data.source == "scenes":
             continue
         for key in PATHS:
-            value = getattr(data, key)
-            if not value or (key == "images" and data.features):
+            if key == "images" and data.features:
                 continue  # with published features the photographs themselves are not read
-            wanted = Path(experiment.data_root) / value
             kind = {"annotations": "file", "images": "folder"}.get(key, "folder or file")
-            found = (wanted.is_file() and "file" in kind) or (wanted.is_dir() and "folder" in kind)
-            if not found:
+            names = data.annotation_files if key == "annotations" else (getattr(data, key),)
+            for wanted in (Path(experiment.data_root) / name for name in names if name):
+                if (wanted.is_file() and "file" in kind) or (wanted.is_dir() and "folder" in kind):
+                    continue
                 raise UserError(
                     experiment.path,
                     f"data.{role}.{key} names the {kind} {wanted}, which does not exist",

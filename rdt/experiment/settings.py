@@ -150,7 +150,7 @@ class Data:
     test: CountOrZero = 0
     references: Count = 5
     # source: karpathy, nocaps (paths, relative to data_root)
-    annotations: str = ""
+    annotations: tuple[str, ...] | str = ""  # one file, or several that make up the data set
     images: str = ""
     features: str = ""  # folder or file of published features; empty: extract with the encoder
     caption_features: str = ""
@@ -158,6 +158,11 @@ class Data:
     features_named_by: Literal["", "id", "number", "photograph"] = ""  # empty: the one that fits
     grid_key: str = "features"  # the array of an image's grid
     global_key: str = "g_feature"  # that of global vectors
+
+    @property
+    def annotation_files(self) -> tuple[str, ...]:
+        """The files of the annotations."""
+        return (self.annotations,) if isinstance(self.annotations, str) else self.annotations
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def _role_items(role: Role, data: Data, root: Path, extract: str) -> Iterator[It
 
 
 def _annotations(role: Role, data: Data, root: Path, public: PublicSet | None) -> tuple[Item, Dataset | None]:
-    path = root / data.annotations
+    files = [root / name for name in data.annotation_files]
+    path = next((path for path in files if not path.is_file()), files[0])
     wanted = f", {size(public.size)}" if public else ""
     fetch = f"put the annotations to {path}"
     if public:
@@ -89,7 +90,7 @@ def _annotations(role: Role, data: Data, root: Path, public: PublicSet | None) -
         dataset = load_role(role, without_photographs, Path(), root)
     except UserError as error:
         return Item(role, "annotations", path, error.problem, False, error.remedy), None
-    found = f"{size(path.stat().st_size)}, {len(dataset.images):,} images"
+    found = f"{size(sum(path.stat().st_size for path in files))}, {len(dataset.images):,} images"
     if public and len(dataset.images) != public.images:
         found += f" (all of the public file are {public.images:,})"
     return Item(role, "annotations", path, found, True), dataset
@@ -131,7 +132,7 @@ def _photographs(role: Role, data: Data, root: Path, dataset: Dataset | None, ne
     folder, public = root / data.images, public_set(data)
     fetch = f"put the photographs to {folder}/"
     if public:
-        fetch = public.photographs.format(root=root, name=data.annotations, folder=folder)
+        fetch = public.photographs.format(root=root, name=data.annotation_files[0], folder=folder)
     expected = f", {size(public.photo_size)}" if public else ""
     if not folder.is_dir():
         return Item(role, "images", folder, f"missing{expected}", False, fetch, needed)

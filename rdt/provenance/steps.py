@@ -140,7 +140,9 @@ def annotations(experiment: Experiment, paths: Paths, role: Role) -> dict[str, P
     if data.source == "scenes":
         return {"annotations": paths.scenes(role) / "dataset.json"}
     skipped = skip_list(data, root)
-    return {"annotations": root / data.annotations} | ({} if skipped is None else {"skipped": skipped})
+    first, *more = (root / name for name in data.annotation_files)
+    files = {"annotations": first} | {f"annotations_{n}": path for n, path in enumerate(more, start=2)}
+    return files | ({} if skipped is None else {"skipped": skipped})
 
 
 def _of(prefix: str, files: Mapping[str, Path]) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -224,3 +225,14 @@ def test_captions_that_are_shifted_as_their_images_are(tmp_path):
     check_same_captions(tmp_path, np.roll(vectors, 7, axis=0)[:99], texts[:99], first[:99])  # too few to judge
     apart = [(f"{at}",) for at in first]  # nothing in common, as in a script without spaces
     check_same_captions(tmp_path, np.roll(vectors, 7, axis=0), apart, first)
+
+
+def test_rows_of_sentences_without_words_are_left_out(tmp_path):
+    """Features were extracted of both sentences of an image, of which the first has no words; and of the other alone."""
+    wordless = [replace(image, captions=image.captions[1:], left_out=(0,)) for image in DATA.images]
+    images, captions = plain(tmp_path)
+    np.savez(captions / "3.npz", g_feature=CAPTIONS[3][1:])
+    (tmp_path / "store").mkdir()
+    import_published(replace(DATA, images=tuple(wordless)), tmp_path / "store", Published(images, captions))
+    found = FeatureStore.open(tmp_path / "store")
+    assert np.array_equal(found.caption_global, np.concatenate([CAPTIONS[name][1:] for name in IDS]))
