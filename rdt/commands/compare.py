@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         captions = read_system(path, read_document(path), references.captions)
         systems.append(same_images(systems[0], captions, path) if systems else captions)
     domains = read_domains(args.by, systems[0]) if args.by else references.domains
-    with Scorer(cache_folder()) as scorer:
+    with Scorer(cache_folder(), args.language) as scorer:
         evaluations = evaluate_systems(systems, references.captions, domains, choices, scorer)
     found = boards(dict(zip(names, evaluations, strict=True)))
     notes = board_notes(evaluations[0].document)

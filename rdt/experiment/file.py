@@ -23,6 +23,7 @@ from rdt.experiment.settings import (
     Experiment,
     GivenRow,
     Method,
+    MetricSettings,
     ModelSettings,
     Role,
     Seed,
@@ -37,6 +38,8 @@ EXPERIMENTS = ROOT / "experiments"
 PATHS = ("annotations", "images", "features", "caption_features", "retrieval_features")  # the paths in Data
 NOT_EXPERIMENTS = ("tables", "differences", "controls", "readings")  # files in their folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # a name becomes a folder of results/ and reports/
+
+LANGUAGE = re.compile(r"[a-z]{2,3}")  # ISO 639
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ class ExperimentFile:
     tables: tuple[Table, ...] | Literal["all"] = "all"
     rows: dict[Table, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # of a table, those to run
     extra_rows: dict[Table, tuple[GivenRow, ...]] = dataclasses.field(default_factory=dict)  # from results files
+    metrics: MetricSettings = MetricSettings()
     data_root: str = "."
 
 
@@ -93,6 +97,7 @@ def load_experiment(
         tables=TABLES if file.tables == "all" else file.tables,
         rows=file.rows,
         extra_rows=file.extra_rows,
+        metrics=file.metrics,
         data_root=file.data_root,
         path=str(path),
     )
@@ -253,6 +258,8 @@ def _check_experiment(experiment: Experiment, path: Path) -> None:
     second = [seed for seed in experiment.seeds.rl if seed not in experiment.seeds.xe]
     if second:
         wrong(path, "seeds.rl", list(experiment.seeds.rl), f"only seeds of seeds.xe, which lacks {second[0]}")
+    if not LANGUAGE.fullmatch(experiment.metrics.language):
+        wrong(path, "metrics.language", experiment.metrics.language, "the code of a language, such as en, de or zh")
     if "primary" not in experiment.data:
         raise UserError(path, "the key data.primary is missing", "name the data set of Tables II, III and V-VIII")
     for role, data in experiment.data.items():

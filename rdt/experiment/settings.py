@@ -238,6 +238,16 @@ class Seeds:
         return self.xe if phase == "xe" else self.rl
 
 
+ENGLISH = "en"
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """How captions are scored."""
+
+    language: str = ENGLISH  # code of the captions' language, such as de or zh
+
+
 @dataclass(frozen=True)
 class GivenRow:
     """A row of a table whose captions were made elsewhere."""
@@ -264,6 +274,7 @@ class Experiment:
     tables: tuple[Table, ...]
     rows: dict[Table, tuple[str, ...]] = field(default_factory=dict)  # measured rows to run; all of a table not named
     extra_rows: dict[Table, tuple[GivenRow, ...]] = field(default_factory=dict)  # below the rows of a table
+    metrics: MetricSettings = MetricSettings()
     data_root: str = "."
     path: str = field(default="", compare=False)  # the file it was read from
 

@@ -27,6 +27,7 @@ from rdt.experiment.runs import (
     encoder_configuration,
     resolved_configuration,
     settings_digest,
+    stated,
 )
 from rdt.experiment.settings import Experiment, Role, pool_role
 from rdt.experiment.sides import SidePaths
@@ -295,7 +296,7 @@ def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
     inputs, documents = _scored(plan, paths, role, split)
     cells = [cell for cell in plan.cells if (cell.role, cell.split) == (role, split)]
     files = (*documents, paths.baselines(role, split))
-    settings = {"rows": _cells_digest(cells)}
+    settings = _asked(plan, cells)
     return _step("score", plan, paths, paths.score_set(role, split), settings, inputs, files, role=role, split=split)
 
 
@@ -312,6 +313,11 @@ def _scored(plan: Plan, paths: Paths, role: Role, split: str) -> tuple[dict[str,
         **{f"{run}/{variant}": _captions(paths, run, variant) for run, variant in networks},
     }
     return inputs, [file for path in documents for file in (path, path.with_suffix(".parquet"))]
+
+
+def _asked(plan: Plan, cells: Sequence[Cell]) -> dict[str, str]:
+    """What scores are made with: what is asked about networks, and the language where it is another than English."""
+    return {"rows": _cells_digest(cells)} | stated(plan.experiment.metrics)
 
 
 def _cells_digest(cells: Sequence[Cell]) -> str:
@@ -381,7 +387,7 @@ def side(of: SidePlan, paths: Paths) -> Step:
     table, apart = paths.side_table(of.name), SidePaths.beside(paths, of.name)
     inputs, documents = _scored(of.plan, apart, "primary", "test")
     inputs[of.name] = named(of.file)
-    settings = {"rows": _cells_digest(of.plan.cells)}
+    settings = _asked(of.plan, of.plan.cells)
     return _step(of.name, of.plan, apart, table, settings, inputs, (*documents, table))
 
 

@@ -228,7 +228,7 @@ def test_captions_that_are_shifted_as_their_images_are(tmp_path):
 
 
 def test_rows_of_sentences_without_words_are_left_out(tmp_path):
-    """Features were extracted of both sentences of an image, of which the first has no words; and of the other alone."""
+    """Features of both sentences of an image, of which the first has no words; and of the other alone."""
     wordless = [replace(image, captions=image.captions[1:], left_out=(0,)) for image in DATA.images]
     images, captions = plain(tmp_path)
     np.savez(captions / "3.npz", g_feature=CAPTIONS[3][1:])
