@@ -11,6 +11,7 @@ from torch import nn
 from rdt.captioning.generate import Sampling, decode, denoise_captions, sentence_ranks, teacher_captions
 from rdt.captioning.given import take_captions
 from rdt.captioning.model_card import show_captions, shown
+from rdt.data.identity import ImageId
 from rdt.experiment.plan import CaptionJob
 from rdt.experiment.runs import NetworkId
 from rdt.features.inputs import Inputs, caption_rows, open_inputs
@@ -22,9 +23,9 @@ from rdt.model.weights import load_weights
 from rdt.workspace import Job, Workspace
 
 
-def write_results(path: Path, image_ids: Sequence[int], captions: Sequence[str]) -> None:
+def write_results(path: Path, images: Sequence[ImageId], captions: Sequence[str]) -> None:
     """A COCO results file."""
-    records = [{"image_id": int(image), "caption": caption} for image, caption in zip(image_ids, captions, strict=True)]
+    records = [{"image_id": image, "caption": caption} for image, caption in zip(images, captions, strict=True)]
     atomic_write_json(path, records)
 
 
@@ -46,7 +47,7 @@ def write_captions(workspace: Workspace, job: CaptionJob, inputs: Inputs, model:
     if isinstance(model, Teacher):
         rows = teacher_captions(model, split, workspace.experiment.training.teacher_beam)
         captions = [inputs.vocabulary.decode(row) for row in rows.tolist()]
-        write_results(workspace.paths.captions(job.run, job.variant, job.role, job.split), split.image_ids, captions)
+        write_results(workspace.paths.captions(job.run, job.variant, job.role, job.split), split.names, captions)
         return {"images": len(split)}
     oov = words = 0
     sampling = Sampling(run.method, job.steps, run.seed)
@@ -55,12 +56,10 @@ def write_captions(workspace: Workspace, job: CaptionJob, inputs: Inputs, model:
         cascade = None
         for first in workspace.plan.caption_inputs(job):
             path = workspace.paths.captions(first.run, first.variant, first.role, first.split, draw)
-            cascade = caption_rows(path, split.image_ids, inputs.vocabulary, inputs.length)
+            cascade = caption_rows(path, split.names, inputs.vocabulary, inputs.length)
         bits = denoise_captions(model, split, ranks, sampling, cascade)
         captions, outside = decode(model, bits, inputs.vocabulary, run.method)
-        write_results(
-            workspace.paths.captions(job.run, job.variant, job.role, job.split, draw), split.image_ids, captions
-        )
+        write_results(workspace.paths.captions(job.run, job.variant, job.role, job.split, draw), split.names, captions)
         oov, words = oov + outside, words + sum(len(caption.split()) for caption in captions)
     return {"images": len(split) * (job.draws + 1), "words": words, "codes_outside_vocabulary": oov}
 

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from rdt.data.coco import read_captions
 from rdt.data.dataset import Image
+from rdt.data.identity import ImageId
 from rdt.data.photograph import open_image
 from rdt.experiment.plan import CaptionJob, phase_title
 from rdt.experiment.runs import NetworkId, Run
@@ -120,11 +121,11 @@ def shown(jobs: Sequence[CaptionJob], role: Role) -> CaptionJob:
     return min(jobs, key=lambda job: (job.variant != job.stage, job.role != role, order.index(job.split)))
 
 
-def _shown_samples(images: Sequence[Image], captions: Mapping[int, str], inputs: Inputs, split: str) -> str:
+def _shown_samples(images: Sequence[Image], captions: Mapping[ImageId, str], inputs: Inputs, split: str) -> str:
     """Captions of some images in Markdown, with what was retrieved for them and their references."""
     ids, rows = read_retrieved(inputs.index)
     pool, nearest = read_pool_texts(inputs.index), dict(zip(ids.tolist(), rows[:, 0], strict=True))
-    shown = [(image, captions[image.id], pool[nearest[image.id]]) for image in images]
+    shown = [(image, captions[image.id], pool[nearest[image.number]]) for image in images]
     return filled("captioning/samples.md.jinja", split=split, shown=shown, references=REFERENCES)
 
 
@@ -135,7 +136,7 @@ def _heatmaps(images: Sequence[Image], inputs: Inputs, model: nn.Module) -> Pict
     from rdt.model.heatmap import encoder_heatmaps, overlay
 
     store, device = inputs.store, next(model.parameters()).device
-    at = store.rows_of([image.id for image in images])
+    at = store.rows_of([image.number for image in images], [image.id for image in images])
     features = (np.asarray(part[at], dtype=np.float32) for part in (store.grid, store.global_))
     maps = encoder_heatmaps(model.visual, *(torch.from_numpy(part).to(device) for part in features))[-1].cpu().numpy()
     pitch = SIDE + GAP

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rdt.commands.evaluate import (
+    all_notes,
     cache_folder,
     check_out,
     metric_names,
     read_domains,
-    read_system,
+    read_references,
     reference_arguments,
     same_images,
 )
-from rdt.data.coco import ImageId, read_document, references_by_image
+from rdt.data.identity import ImageId
+from rdt.data.matching import matched_file
 from rdt.errors import UserError
 from rdt.files import atomic_write_text
 from rdt.metrics.corpus import Scorer
@@ -50,16 +52,19 @@ def run(args: argparse.Namespace) -> None:
     if args.out.suffix != ".md":
         raise UserError(args.out, "is not the name of a Markdown file", "name one, such as leaderboard.md")
     check_out(args.out, [*args.results, args.references])
-    references = references_by_image(read_document(args.references), args.references, args.split)
+    references = read_references(args.references, args.split)
     systems: list[dict[ImageId, str]] = []
+    told: list[str] = []
     for path in args.results:
-        captions = read_system(path, read_document(path), references.captions)
+        captions, notes = matched_file(path, references)
+        told += notes
         systems.append(same_images(systems[0], captions, path) if systems else captions)
     domains = read_domains(args.by, systems[0]) if args.by else references.domains
     with Scorer(cache_folder(), args.language) as scorer:
         evaluations = evaluate_systems(systems, references.captions, domains, choices, scorer)
     found = boards(dict(zip(names, evaluations, strict=True)))
-    notes = board_notes(evaluations[0].document)
+    document = evaluations[0].document  # its notes are about images and references, which all systems share
+    notes = [*board_notes(document), *all_notes(references, told, systems[0], domains, document)]
     latex = args.out.with_suffix(".tex")
     atomic_write_text(args.out, boards_markdown(found, notes))
     atomic_write_text(latex, boards_latex(found, notes))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rdt.data.coco import ImageId, matched, read_document, references_by_image, results_by_image
+from rdt.data.coco import References, read_document, references_by_image
+from rdt.data.identity import ImageId
+from rdt.data.matching import matched_file
 from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.experiment.file import LANGUAGE
@@ -101,11 +104,10 @@ def run(args: argparse.Namespace) -> None:
     """Score a caption file, write the scores and print them."""
     choices = metric_names(args.metrics)
     check_out(args.out, [path for path in (args.results, args.references, args.by, args.compare) if path])
-    annotated, results = read_user_file(args.references), read_user_file(args.results)
-    references = references_by_image(annotated.value, args.references, args.split)
-    captions = read_system(args.results, results.value, references.captions)
+    references = read_references(args.references, args.split)
+    captions, told = matched_file(args.results, references)
     domains = read_domains(args.by, captions) if args.by else references.domains
-    other = read_other(args.compare, captions, references.captions, args.language) if args.compare else None
+    other = read_other(args.compare, captions, references, args.language) if args.compare else None
     systems = [captions, other] if isinstance(other, dict) else [captions]
     if sys.stderr.isatty():
         waits = "; METEOR starts Java, unless it has scored them before" if "meteor" in choices else ""
@@ -119,13 +121,7 @@ def run(args: argparse.Namespace) -> None:
         **({} if args.language == ENGLISH else {"language": args.language}),
         **evaluation.document,
     }
-    document["notes"] = [
-        *annotated.notes,
-        *results.notes,
-        *references.notes,
-        *without_domain(captions, domains),
-        *evaluation.document["notes"],
-    ]
+    document["notes"] = all_notes(references, told, captions, domains, evaluation.document)
     differences: dict[str, dict[str, Estimate]] = {}
     if other is not None:
         theirs = others[0].statistics if others else earlier_statistics(other, evaluation)
@@ -155,9 +151,22 @@ def check_out(out: Path, inputs: list[Path]) -> None:
             raise UserError("--out", f"would overwrite {path}", "name another file")
 
 
-def read_system(path: Path, results: Any, references: Mapping[ImageId, Any]) -> dict[ImageId, str]:
-    """Captions by image, in the order of the references."""
-    return matched(results_by_image(results, path), references, path)
+def read_references(path: Path, split: str | None) -> References:
+    """The references in a file, of one split where it has several."""
+    read = read_user_file(path)
+    references = references_by_image(read.value, path, split)
+    return replace(references, notes=(*read.notes, *references.notes))
+
+
+def all_notes(
+    references: References,
+    told: Iterable[str],
+    captions: Mapping[ImageId, str],
+    domains: Mapping[ImageId, str],
+    document: EvaluationDocument,
+) -> list[str]:
+    """What is to be said of scores: how the files were read, and what the numbers are not."""
+    return [*references.notes, *told, *without_domain(captions, domains), *document["notes"]]
 
 
 def read_domains(path: Path, captions: Mapping[ImageId, str]) -> dict[ImageId, str]:
@@ -174,7 +183,7 @@ def read_domains(path: Path, captions: Mapping[ImageId, str]) -> dict[ImageId, s
 
 
 def read_other(
-    path: Path, captions: Mapping[ImageId, str], references: Mapping[ImageId, Sequence[str]], spoken: str = ENGLISH
+    path: Path, captions: Mapping[ImageId, str], references: References, spoken: str = ENGLISH
 ) -> dict[ImageId, str] | Earlier:
     """The captions to compare with, or the numbers that an earlier evaluation wrote.
 
@@ -182,10 +191,10 @@ def read_other(
     """
     other = read_document(path)
     if isinstance(other, list):
-        return same_images(captions, read_system(path, other, references), path)
+        return same_images(captions, matched_file(path, references).captions, path)
     if not isinstance(other, dict) or "references_digest" not in other:
         raise UserError(path, "holds neither captions nor scores of rdt evaluate", "name either")
-    if other["references_digest"] != references_digest(captions, references):
+    if other["references_digest"] != references_digest(captions, references.captions):
         raise UserError(path, "was scored on other images or references", "score it again, or compare the captions")
     if other.get("language", ENGLISH) != spoken:
         problem = f"was scored as captions in the language {other.get('language', ENGLISH)}, not {spoken}"

@@ -7,26 +7,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdt.data.dataset import SPLITS
+from rdt.data.dataset import SPLITS, Image
+from rdt.data.identity import (
+    MOST_OF_NAME,
+    ImageId,
+    OtherNames,
+    images_by_name,
+    karpathy_key,
+    other_names,
+    read_id,
+    type_name,
+)
 from rdt.data.sentences import MOST_CHARACTERS
 from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.files import read_json
 
-ImageId = int | str
-
 _SPLITS = {theirs: ours for ours, names in SPLITS.items() for theirs in names}
-MOST_OF_NAME = 1000  # characters of an image id or a domain
 _REJECTED = ("is_rejected", "is_precanned")  # VizWiz's marks of captions that its evaluation leaves out
 _RESULTS_FORM = "write a list of {image_id, caption}, the COCO results format"
 
 
 @dataclass(frozen=True)
 class References:
-    """The reference captions of each image, in the file's order of images, and its domain where the file has them."""
+    """The reference captions of each image, in the file's order, its domain and other names where the file has them."""
 
     captions: dict[ImageId, list[str]]
     domains: dict[ImageId, str] = field(default_factory=dict)
+    names: dict[str, dict[str, ImageId | None]] = field(default_factory=dict)  # see ``images_by_name``
     notes: tuple[str, ...] = ()  # what is to be said of how they were read
 
 
@@ -38,7 +46,7 @@ def read_document(path: Path) -> Any:
 def results_by_image(results: Sequence[Mapping[str, Any]], where: str | Path) -> dict[ImageId, str]:
     """COCO results ``[{"image_id", "caption"}]`` as a caption per image; UserError where the form is another."""
     if not isinstance(results, list):
-        raise UserError(where, f"holds {_type_name(results)}, not a list", _RESULTS_FORM)
+        raise UserError(where, f"holds {type_name(results)}, not a list", _RESULTS_FORM)
     if not results:
         raise UserError(where, "holds no captions", _RESULTS_FORM)
     captions: dict[ImageId, str] = {}
@@ -75,30 +83,10 @@ def references_by_image(document: Any, where: str | Path, split: str | None = No
     )
 
 
-def matched(
-    captions: Mapping[ImageId, str], references: Mapping[ImageId, Sequence[str]], where: str | Path
-) -> dict[ImageId, str]:
-    """``captions`` in the order of their references, of which there may be more.
-
-    Raises UserError for a caption of an image without references.
-    """
-    stranger = next((image for image in captions if image not in references), None)
-    if stranger is not None:
-        other = next((image for image in references if str(image) == str(stranger)), None)
-        if other is not None:
-            problem = f"image {stranger} is {_kind_of_id(stranger)} here and {_kind_of_id(other)} in the references"
-            raise UserError(where, problem, "write the ids as the references do")
-        kinds = {_kind_of_id(image) for image in references}
-        if _kind_of_id(stranger) not in kinds:
-            problem = f"image {stranger} is {_kind_of_id(stranger)}, and the references go by {kinds.pop()} each"
-            example = next(iter(references))
-            raise UserError(where, f"{problem}, such as {example}", "write the ids as the references do")
-        raise UserError(where, f"image {stranger} has no reference caption", "use the annotations of the same split")
-    return {image: captions[image] for image in references if image in captions}
-
-
-def _kind_of_id(image: ImageId) -> str:
-    return "a text" if isinstance(image, str) else "a number"
+def references_of(images: Sequence[Image]) -> References:
+    """The references of images of a data set that was read."""
+    captions = {image.id: [caption.raw for caption in image.captions] for image in images}
+    return References(captions, names=images_by_name((image.id, image.names) for image in images))
 
 
 def _coco(annotations: Sequence[Any], images: Sequence[Any], where: str | Path) -> References:
@@ -110,10 +98,11 @@ def _coco(annotations: Sequence[Any], images: Sequence[Any], where: str | Path) 
             rejected += 1
         else:
             found.setdefault(image, []).append(caption)
-    listed = {_id(entry, "id", where, f"images[{n}]"): entry for n, entry in enumerate(images)}
+    listed = {read_id(entry, "id", where, f"images[{n}]"): entry for n, entry in enumerate(images)}
     captions = {image: found[image] for image in (*listed, *found) if image in found}
     domains = {image: _domain(entry, where, image) for image, entry in listed.items() if entry.get("domain")}
-    return References(_not_empty(captions, where), domains, _left_out(rejected, len(annotations), where))
+    names = images_by_name((image, other_names(entry)) for image, entry in listed.items())
+    return References(_not_empty(captions, where), domains, names, _left_out(rejected, len(annotations), where))
 
 
 def _left_out(rejected: int, annotated: int, where: str | Path) -> tuple[str, ...]:
@@ -128,21 +117,22 @@ def _karpathy(images: Sequence[Any], where: str | Path, split: str | None) -> Re
     if split is not None and split not in splits:
         raise UserError(where, f"has no split {split!r}", f"choose among {', '.join(splits)}")
     captions: dict[ImageId, list[str]] = {}
+    others: dict[ImageId, OtherNames] = {}
     for number, image in enumerate(images):
         if split not in (None, _split(image)):
             continue
-        name = _id(
-            image, "cocoid" if isinstance(image, Mapping) and "cocoid" in image else "imgid", where, f"images[{number}]"
-        )
+        name = read_id(image, karpathy_key(image), where, f"images[{number}]")
         if name in captions:
             raise UserError(where, f"image {name} is there twice", "keep one of them")
         sentences = image.get("sentences") or []
         if not isinstance(sentences, list):
             raise UserError(
-                where, f"the sentences of image {name} are {_type_name(sentences)}, not a list", "correct it"
+                where, f"the sentences of image {name} are {type_name(sentences)}, not a list", "correct it"
             )
         captions[name] = [_sentence(sentence, where, name) for sentence in sentences]
-    return References(_not_empty({name: texts for name, texts in captions.items() if texts}, where))
+        others[name] = other_names(image)
+    with_texts = {name: texts for name, texts in captions.items() if texts}
+    return References(_not_empty(with_texts, where), names=images_by_name(others.items()))
 
 
 def _split(image: Any) -> str:
@@ -162,11 +152,11 @@ def _sentence(sentence: Any, where: str | Path, image: ImageId) -> str:
 
 
 def _caption(entry: Any, where: str | Path, name: str) -> tuple[ImageId, str]:
-    image = _id(entry, "image_id", where, name)
+    image = read_id(entry, "image_id", where, name)
     if "caption" not in entry:
         raise UserError(where, f"{name}, of image {image}, has no 'caption'", "add it, or remove the entry")
     if not isinstance(entry["caption"], str):
-        problem = f"the caption of image {image} ({name}) is {_type_name(entry['caption'])}, not a text"
+        problem = f"the caption of image {image} ({name}) is {type_name(entry['caption'])}, not a text"
         raise UserError(where, problem, "correct it")
     return image, _of_length(entry["caption"], where, image)
 
@@ -179,26 +169,10 @@ def _of_length(caption: str, where: str | Path, image: ImageId) -> str:
     return caption
 
 
-def _id(entry: Any, key: str, where: str | Path, name: str) -> ImageId:
-    if not isinstance(entry, Mapping):
-        raise UserError(where, f"{name} is {_type_name(entry)}, not an object", "see the COCO format")
-    if key not in entry:
-        raise UserError(where, f"{name} has no '{key}'", "see the COCO format")
-    image = entry[key]
-    if isinstance(image, bool) or not isinstance(image, int | str):
-        raise UserError(
-            where, f"the '{key}' of {name} is {_type_name(image)}, neither a whole number nor a text", "correct it"
-        )
-    if isinstance(image, str) and len(image) > MOST_OF_NAME:
-        problem = f"the '{key}' of {name} has {len(image):,} characters, expected at most {MOST_OF_NAME:,}"
-        raise UserError(where, problem, "correct it")
-    return image
-
-
 def _domain(entry: Mapping[str, Any], where: str | Path, image: ImageId) -> str:
     domain = entry["domain"]
     if not isinstance(domain, str) or len(domain) > MOST_OF_NAME:
-        problem = f"the domain of image {image} is {_type_name(domain)}, expected a name"
+        problem = f"the domain of image {image} is {type_name(domain)}, expected a name"
         raise UserError(where, problem, "correct it")
     return domain
 
@@ -209,16 +183,11 @@ def _not_empty(captions: dict[ImageId, list[str]], where: str | Path) -> dict[Im
     return captions
 
 
-def _type_name(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), f"the number {value}")
-
-
-def read_captions(path: Path) -> dict[int, str]:
+def read_captions(path: Path) -> dict[ImageId, str]:
     """A COCO results file as image id -> caption; UserError when it is not one."""
     records = read_json(path)
     try:
-        return {int(record["image_id"]): str(record["caption"]) for record in records}
+        return {record["image_id"]: str(record["caption"]) for record in records}
     except (KeyError, TypeError, ValueError):
         problem = 'not a results file: expected a list of {"image_id": ..., "caption": ...}'
         raise UserError(path, problem, "caption this split again") from None

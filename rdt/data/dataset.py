@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rdt.data.identity import ImageId, OtherNames, fits_arrays, karpathy_key, other_names, read_id
 from rdt.data.sentences import Caption, Tally, read_sentences, tokenize
 from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
@@ -25,17 +26,25 @@ SKIPPED = "skipped.json"  # in a folder of features: the images that `rdt extrac
 class Image:
     """An annotated image; ``path`` is relative to the data set's ``image_root``.
 
-    ``domain`` is one of ``DOMAINS`` (nocaps only); ``twin`` is the id of the image that differs in one attribute.
-    ``left_out`` are the places of sentences without words, which are not among ``captions``.
+    ``domain`` is one of ``DOMAINS`` (nocaps only); ``twin`` is the id of the image that differs in one attribute;
+    ``left_out`` are the places of sentences without words, which are not among ``captions``; ``names`` what else the
+    annotations call it; ``place`` its place in the data set, where ids are not all int64.
     """
 
-    id: int
+    id: ImageId
     path: str
     split: str
     captions: tuple[Caption, ...]
     domain: str | None = None
-    twin: int | None = None
+    twin: ImageId | None = None
     left_out: tuple[int, ...] = ()
+    names: OtherNames = ()
+    place: int | None = None
+
+    @property
+    def number(self) -> int:
+        """What stands for the image in arrays and draws of noise: the id, if all of the data set can."""
+        return self.id if self.place is None else self.place
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Dataset:
         return tuple(image for image in self.images if image.split in SPLITS[name])
 
     @cached_property
-    def by_id(self) -> dict[int, Image]:
+    def by_id(self) -> dict[ImageId, Image]:
         return {image.id: image for image in self.images}
 
     def file(self, image: Image) -> Path:
@@ -94,7 +103,7 @@ def without_skipped(dataset: Dataset, skipped: Path | None) -> Dataset:
     entries = document.get("images") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise UserError(skipped, "has no list 'images'", "extract the features again")
-    left_out = {_field(skipped, f"images[{n}]", entry, "id", int) for n, entry in enumerate(entries)}
+    left_out = {read_id(entry, "id", skipped, f"images[{n}]") for n, entry in enumerate(entries)}
     return replace(dataset, images=tuple(image for image in dataset.images if image.id not in left_out))
 
 
@@ -114,9 +123,7 @@ def load_karpathy(
         entries = enumerate(document["images"])
         images += _with_captions(path, (_karpathy_image(path, n, entry, tally) for n, entry in entries), tally)
         notes += (*said, *tally.notes(path))
-    images = tuple(images)
-    dataset = Dataset(name, images, image_root, notes)
-    _check_ids(annotations, images)
+    dataset = Dataset(name, _with_places(annotations, tuple(images)), image_root, notes)
     for split in SPLITS:
         if not dataset.split(split):
             raise UserError(annotations, f"split {split!r} has no images", "give every image a split; all three needed")
@@ -137,13 +144,11 @@ def load_nocaps(
     for path in (annotations, *more):
         found, said = _nocaps_images(path)
         images, notes = [*images, *found], (*notes, *said)
-    images = tuple(images)
-    _check_ids(annotations, images)
     if not images:
         raise UserError(annotations, "split 'test' has no images", "give nocaps' validation captions")
     if pixels:
         _check_root(image_root, annotations)
-    return Dataset(name, images, image_root, notes)
+    return Dataset(name, _with_places(annotations, tuple(images)), image_root, notes)
 
 
 def _nocaps_images(path: Path) -> tuple[tuple[Image, ...], tuple[str, ...]]:
@@ -152,14 +157,15 @@ def _nocaps_images(path: Path) -> tuple[tuple[Image, ...], tuple[str, ...]]:
     sentences = document.get("annotations")
     if not isinstance(sentences, list):
         raise UserError(path, "has no list 'annotations'", "give nocaps' validation captions")
-    texts: dict[int, list[str]] = {}
+    texts: dict[ImageId, list[str]] = {}
     for n, sentence in enumerate(sentences):
-        image_id = _field(path, f"annotation {n}", sentence, "image_id", int)
+        image_id = read_id(sentence, "image_id", path, f"annotation {n}")
         texts.setdefault(image_id, []).append(_field(path, f"annotation {n}", sentence, "caption", str))
     images = [_nocaps_image(path, n, entry, texts, tally) for n, entry in enumerate(document["images"])]
     strangers = texts.keys() - {image.id for image in images}
     if strangers:
-        raise UserError(path, f"captions for image {min(strangers)}, which is not in 'images'", "remove them")
+        problem = f"captions for image {min(strangers, key=str)}, which is not in 'images'"
+        raise UserError(path, problem, "remove them")
     return _with_captions(path, images, tally), (*said, *tally.notes(path))
 
 
@@ -183,8 +189,7 @@ def _field(path: Path, entry_name: str, entry: Any, key: str, kind: type) -> Any
 
 
 def _karpathy_image(path: Path, n: int, entry: Any, tally: Tally) -> Image:
-    key = "cocoid" if isinstance(entry, dict) and "cocoid" in entry else "imgid"
-    image_id = _field(path, f"images[{n}]", entry, key, int)
+    image_id = read_id(entry, karpathy_key(entry), path, f"images[{n}]")
     filename = _field(path, f"image {image_id}", entry, "filename", str)
     split = _field(path, f"image {image_id}", entry, "split", str)
     known = [name for names in SPLITS.values() for name in names]
@@ -194,12 +199,12 @@ def _karpathy_image(path: Path, n: int, entry: Any, tally: Tally) -> Image:
     captions, left_out = read_sentences(path, image_id, sentences, tally)
     folder = entry.get("filepath") or ""
     name = _file_name(path, image_id, f"{folder}/{filename}" if folder else filename)
-    twin = None if entry.get("twin") is None else _field(path, f"image {image_id}", entry, "twin", int)
-    return Image(image_id, name, split, captions, twin=twin, left_out=left_out)
+    twin = None if entry.get("twin") is None else read_id(entry, "twin", path, f"image {image_id}")
+    return Image(image_id, name, split, captions, twin=twin, left_out=left_out, names=other_names(entry))
 
 
-def _nocaps_image(path: Path, n: int, entry: Any, texts: dict[int, list[str]], tally: Tally) -> Image:
-    image_id = _field(path, f"images[{n}]", entry, "id", int)
+def _nocaps_image(path: Path, n: int, entry: Any, texts: dict[ImageId, list[str]], tally: Tally) -> Image:
+    image_id = read_id(entry, "id", path, f"images[{n}]")
     filename = _field(path, f"image {image_id}", entry, "file_name", str)
     domain = entry.get("domain")
     if domain is None:
@@ -211,10 +216,10 @@ def _nocaps_image(path: Path, n: int, entry: Any, texts: dict[int, list[str]], t
     sentences = [{"tokens": tokenize(text), "raw": text} for text in texts.get(image_id, [])]
     captions, left_out = read_sentences(path, image_id, sentences, tally)
     name = _file_name(path, image_id, filename)
-    return Image(image_id, name, "test", captions, domain=domain, left_out=left_out)
+    return Image(image_id, name, "test", captions, domain=domain, left_out=left_out, names=other_names(entry))
 
 
-def _file_name(path: Path, image_id: int, name: str) -> str:
+def _file_name(path: Path, image_id: ImageId, name: str) -> str:
     """``name`` of an image's file; UserError where no file can have it."""
     if "\0" in name or any(len(part.encode()) > 255 for part in name.split("/")):
         raise UserError(
@@ -234,13 +239,14 @@ def _with_captions(path: Path, images: Iterable[Image], tally: Tally) -> tuple[I
     return found
 
 
-def _check_ids(path: Path, images: tuple[Image, ...]) -> None:
-    duplicated = [image_id for image_id, n in Counter(image.id for image in images).items() if n > 1]
+def _with_places(path: Path, images: tuple[Image, ...]) -> tuple[Image, ...]:
+    """``images``, with their places where an id is no int64; UserError where two have one id, as texts too."""
+    duplicated = [image_id for image_id, n in Counter(str(image.id) for image in images).items() if n > 1]
     if duplicated:
         raise UserError(path, f"image id {duplicated[0]} occurs more than once", "keep one entry an image")
-    large = next((image.id for image in images if abs(image.id) >= 2**63), None)
-    if large is not None:
-        raise UserError(path, f"image id {large} is beyond 64 bits", "number the images otherwise")
+    if all(fits_arrays(image.id) for image in images):
+        return images
+    return tuple(replace(image, place=place) for place, image in enumerate(images))
 
 
 def _check_twins(path: Path, dataset: Dataset) -> None:

@@ -95,8 +95,8 @@ IMAGES_AT_ONCE = 512
 def encode(dataset: Dataset, folder: Path, model: TwoTower, vocabulary: Vocabulary, encoder: EncoderSettings) -> None:
     """Write the features of every image and caption of ``dataset`` into ``folder``."""
     images = dataset.images
-    owners = [image.id for image in images for _ in image.captions]
-    writer = StoreWriter(folder, [image.id for image in images], owners, encoder.width, encoder.width)
+    owners = [image.number for image in images for _ in image.captions]
+    writer = StoreWriter(folder, [image.number for image in images], owners, encoder.width, encoder.width)
     for first in range(0, len(images), IMAGES_AT_ONCE):
         part = images[first : first + IMAGES_AT_ONCE]
         grid, image = encode_images(model, read_images(dataset, part, encoder.image_size))

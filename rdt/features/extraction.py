@@ -18,6 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from rdt.data.dataset import SKIPPED, Dataset, Image
+from rdt.data.identity import file_stem
 from rdt.data.photograph import open_image
 from rdt.digests import file_digest
 from rdt.errors import UserError
@@ -56,7 +57,7 @@ class ClipModel:
         return next(self.model.parameters()).device
 
     def file(self, image: Image) -> Path:
-        return self.folder / f"{image.id}.npz"
+        return self.folder / f"{file_stem(image.id)}.npz"
 
     def images(self, pixels: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
         """The published arrays of some photographs."""

@@ -138,8 +138,8 @@ def import_published(dataset: Dataset, folder: Path, published: Published) -> tu
     files = PublishedFiles(published, images)
     dims = tuple(array.shape[1] for array in files.image(0))
     own = files.query(0).shape[1] if files.has_query else None
-    owners = [image.id for image in images for _ in image.captions]
-    writer = StoreWriter(folder, [image.id for image in images], owners, *dims, own)
+    owners = [image.number for image in images for _ in image.captions]
+    writer = StoreWriter(folder, [image.number for image in images], owners, *dims, own)
     row = 0
     for at, image in enumerate(tqdm(images, "features", unit=" images", disable=None)):
         writer.grid[at], writer.global_[at : at + 1] = files.image(at, dims)

@@ -11,6 +11,7 @@ import numpy as np
 
 from rdt.data.coco import read_captions
 from rdt.data.dataset import Dataset, open_dataset
+from rdt.data.identity import ImageId
 from rdt.data.tokens import token_row
 from rdt.data.vocabulary import Vocabulary
 from rdt.errors import UserError
@@ -64,10 +65,10 @@ def open_inputs(experiment: Experiment, paths: Paths, role: Role, trained_on: Ro
     )
 
 
-def caption_rows(path: Path, image_ids: Sequence[int], vocabulary: Vocabulary, length: int) -> np.ndarray:
-    """Token rows (n, L) of the captions of ``image_ids``; UserError naming an image without one."""
+def caption_rows(path: Path, images: Sequence[ImageId], vocabulary: Vocabulary, length: int) -> np.ndarray:
+    """Token rows (n, L) of the captions of ``images``; UserError naming an image without one."""
     captions = read_captions(path)
-    missing = next((image for image in image_ids if int(image) not in captions), None)
+    missing = next((image for image in images if image not in captions), None)
     if missing is not None:
         raise UserError(path, f"no caption of image {missing}", "caption this split again")
-    return np.stack([token_row(vocabulary.encode(captions[int(image)].split()), length) for image in image_ids])
+    return np.stack([token_row(vocabulary.encode(captions[image].split()), length) for image in images])

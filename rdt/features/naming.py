@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rdt.data.dataset import Image
+from rdt.data.identity import file_stem
 from rdt.errors import UserError
 from rdt.experiment.settings import Naming
 from rdt.features.sources import REMEDY, Source
@@ -28,6 +29,7 @@ def _photo_number(image: Image) -> str | None:
 
 
 _WAYS: tuple[tuple[Naming, Callable[[Image], str | None]], ...] = (
+    ("id", lambda image: file_stem(image.id)),
     ("id", lambda image: str(image.id)),
     ("number", _photo_number),
     ("number", _digits),

@@ -64,9 +64,9 @@ def probe_cells(
 
 def test_recall(store: FeatureStore, images: tuple[Image, ...]) -> dict[str, float]:
     """Percent of the images that find one of their own captions among the nearest 1, 5 and 10 of all."""
-    vectors = [store.captions_of(image.id)[:CAPTIONS] for image in images]
+    vectors = [store.captions_of(image.number)[:CAPTIONS] for image in images]
     first = np.cumsum([0, *(len(part) for part in vectors)])
-    queries = torch.from_numpy(store.global_[store.rows_of([image.id for image in images])])
+    queries = torch.from_numpy(store.global_[store.rows_of([image.number for image in images])])
     return recall(queries, torch.from_numpy(np.concatenate(vectors)), first)
 
 
@@ -79,7 +79,7 @@ def write_probe(experiment: Experiment, paths: Paths) -> dict[str, Any]:
     report = {
         "recall": test_recall(store, test),
         "images": len(test),
-        "cells": probe_cells(store, layout, [image.id for image in train], [image.id for image in test]),
+        "cells": probe_cells(store, layout, [image.number for image in train], [image.number for image in test]),
     }
     atomic_write_json(paths.probe, report)
     return report

@@ -139,8 +139,8 @@ def train_pool(dataset: Dataset, store: FeatureStore) -> Pool:
     texts, images, vectors = [], [], []
     for image in dataset.split("train"):
         texts += [" ".join(caption.tokens) for caption in image.captions]
-        images += [image.id] * len(image.captions)
-        vectors.append(store.captions_of(image.id)[: len(image.captions)])
+        images += [image.number] * len(image.captions)
+        vectors.append(store.captions_of(image.number)[: len(image.captions)])
     return build_pool(texts, np.concatenate(vectors), images)
 
 

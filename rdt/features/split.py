@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rdt.data.dataset import Image
+from rdt.data.identity import ImageId
 from rdt.data.tokens import token_row
 from rdt.data.vocabulary import Vocabulary
 from rdt.features.store import FeatureStore
@@ -19,8 +20,9 @@ from rdt.features.store import FeatureStore
 class Split:
     """The images of one split, ready for a model with token rows of length L.
 
-    ``feature_rows`` (n,) rows of ``store``; ``captions`` one (its captions, L) array per image;
-    ``retrieved`` (n, K, L) token rows of the retrieved sentences, best first.
+    ``image_ids`` (n,) their numbers, ``names`` their ids in files; ``feature_rows`` (n,) rows of ``store``;
+    ``captions`` one (its captions, L) array per image; ``retrieved`` (n, K, L) token rows of the retrieved
+    sentences, best first.
     """
 
     image_ids: np.ndarray
@@ -28,6 +30,7 @@ class Split:
     feature_rows: np.ndarray
     captions: tuple[np.ndarray, ...]
     retrieved: np.ndarray
+    names: tuple[ImageId, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -42,17 +45,18 @@ class Split:
 def make_split(
     images: Sequence[Image], store: FeatureStore, vocabulary: Vocabulary, retrieved: dict[int, np.ndarray], length: int
 ) -> Split:
-    """Token rows and feature rows of ``images``; ``retrieved`` maps an image id to its (K, L) rows."""
-    ids = [image.id for image in images]
+    """Token rows and feature rows of ``images``; ``retrieved``: (K, L) rows by the image's number."""
+    numbers, names = [image.number for image in images], tuple(image.id for image in images)
     return Split(
-        image_ids=np.array(ids, dtype=np.int64),
+        image_ids=np.array(numbers, dtype=np.int64),
         store=store,
-        feature_rows=store.rows_of(ids),
+        feature_rows=store.rows_of(numbers, names),
         captions=tuple(
             np.stack([token_row(vocabulary.encode(caption.tokens), length) for caption in image.captions])
             for image in images
         ),
-        retrieved=np.stack([retrieved[image] for image in ids]),
+        retrieved=np.stack([retrieved[image] for image in numbers]),
+        names=names,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from rdt.data.identity import ImageId
 from rdt.errors import UserError
 from rdt.experiment.settings import GRID_CELLS
 from rdt.files import UNREADABLE
@@ -66,9 +68,10 @@ class FeatureStore:
         """Image id -> row."""
         return {int(image): row for row, image in enumerate(self.image_ids)}
 
-    def rows_of(self, image_ids: list[int]) -> np.ndarray:
-        """Rows of these images; UserError naming the first that has no features."""
-        missing = next((image for image in image_ids if image not in self.rows), None)
+    def rows_of(self, image_ids: Sequence[int], names: Sequence[ImageId] = ()) -> np.ndarray:
+        """Rows of these images; UserError naming, by ``names`` if given, the first that has no features."""
+        named = zip(image_ids, names or image_ids, strict=True)
+        missing = next((name for image, name in named if image not in self.rows), None)
         if missing is not None:
             raise UserError(self.folder, f"no features of image {missing}", "extract the features of this data set")
         return np.array([self.rows[image] for image in image_ids], dtype=np.int64)

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rdt.data.coco import ImageId, matched, references_by_image, results_by_image
+from rdt.data.coco import references_by_image, results_by_image
+from rdt.data.identity import ImageId
+from rdt.data.matching import matched
 from rdt.errors import UserError
 from rdt.experiment.settings import ENGLISH
 from rdt.metrics.bleu import bleu_counts, bleu_values
@@ -263,7 +265,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score any captioner's output in the COCO formats.
 
-    ``results``: ``[{"image_id", "caption"}]``, one per image, for all or some of the annotated images;
+    ``results``: ``[{"image_id", "caption"}]``, one per image, for all or some of the annotated images, by
+    id or by the ``file_name``, ``filename`` or ``open_images_id`` that the references have beside it;
     ``references``: ``{"annotations": [{"image_id", "caption"}]}``, or Karpathy's JSON with the name of a ``split``.
     Returns ``n``, ``metrics`` (times 100), ``spice`` (which SPICE it was), ``not_run`` (reason by metric) and
     ``per_image`` (scores by image id). Raises UserError for a repeated or unknown image id, a missing key
@@ -272,10 +275,10 @@ def evaluate(
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise UserError("metrics", f"'{unknown[0]}' is not a metric", f"choose among {', '.join(METRICS)}")
-    targets = references_by_image(references, "references", split).captions
-    captions = matched(results_by_image(results, "results"), targets, "results")
+    targets = references_by_image(references, "references", split)
+    captions = matched(results_by_image(results, "results"), targets, "results").captions
     with Scorer() as scorer:
-        scores = scorer.score(captions, targets, metrics)
+        scores = scorer.score(captions, targets.captions, metrics)
         not_run, spice_name = scorer.not_run(metrics), scorer.spice if "S" in metrics else None
     return {
         "n": len(captions),

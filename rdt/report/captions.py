@@ -136,10 +136,10 @@ def twin_outcomes(gallery: Gallery, cast: Cast) -> tuple[TwinOutcome, ...]:
     }
     outcomes = []
     for (by_base, by_rdt), title in titles.items():
-        ids = [int(image) for image in base.index[(base == by_base) & (rdt == by_rdt)]]
+        ids = list(base.index[(base == by_base) & (rdt == by_rdt)])
         if ids:
             first = gallery.by_id[ids[0]]
-            both = (first, gallery.by_id[first.twin])
+            both = (first, gallery.by_id[str(first.twin)])
             pair = Pair(tuple(example(gallery, (cast.base, cast.rdt), image) for image in both))
             outcomes.append(TwinOutcome(title, len(ids), pair))
     return tuple(outcomes)

@@ -14,6 +14,7 @@ from torch import nn
 from rdt.captioning.files import load_network
 from rdt.data.coco import read_captions
 from rdt.data.dataset import Image, open_dataset
+from rdt.data.identity import ImageId
 from rdt.data.photograph import open_image
 from rdt.experiment.plan import Plan
 from rdt.experiment.runs import NetworkId, override
@@ -77,7 +78,7 @@ class Gallery:
         self.workspace = workspace
         self._dataset = open_dataset(workspace.experiment, workspace.paths, ROLE)
         self.images: tuple[Image, ...] = self._dataset.split(SPLIT)
-        self.by_id: Mapping[int, Image] = self._dataset.by_id
+        self.by_id: Mapping[str, Image] = {str(image.id): image for image in self.images}
         self.captions, self.scores, self.network = cache(self._captions), cache(self._scores), cache(self._network)
         self._inputs, self._whole = cache(self._open), cache(lambda length: self._inputs(length).split(SPLIT))
 
@@ -86,7 +87,7 @@ class Gallery:
         file = self._dataset.file(image)
         return open_image(file) if file.is_file() else None
 
-    def _captions(self, network: ShownNetwork) -> dict[int, str]:
+    def _captions(self, network: ShownNetwork) -> dict[ImageId, str]:
         return read_captions(self.workspace.paths.captions(*network.id, ROLE, SPLIT))
 
     def _scores(self, network: ShownNetwork) -> pd.DataFrame:
@@ -107,7 +108,7 @@ class Gallery:
     def split(self, network: ShownNetwork, images: tuple[Image, ...]) -> Split:
         """Some images as a network sees them."""
         whole = self._whole(self.inputs(network).length)
-        place = {image: at for at, image in enumerate(whole.image_ids.tolist())}
+        place = {image: at for at, image in enumerate(whole.names)}
         rows = np.array([place[image.id] for image in images])
         return replace(
             whole,
@@ -115,6 +116,7 @@ class Gallery:
             feature_rows=whole.feature_rows[rows],
             captions=tuple(whole.captions[row] for row in rows),
             retrieved=whole.retrieved[rows],
+            names=tuple(image.id for image in images),
         )
 
     def first_captions(self, network: ShownNetwork, split: Split) -> np.ndarray | None:
@@ -123,5 +125,5 @@ class Gallery:
         for first in self.workspace.plan.caption_inputs(job):
             path = self.workspace.paths.captions(first.run, first.variant, ROLE, SPLIT)
             inputs = self.inputs(network)
-            return caption_rows(path, split.image_ids, inputs.vocabulary, inputs.length)
+            return caption_rows(path, split.names, inputs.vocabulary, inputs.length)
         return None

@@ -33,7 +33,7 @@ AT_ONCE = 8192  # captions whose bits are held at a time
 
 @dataclass(frozen=True)
 class Captions:
-    """The captions of a train split as token rows (m, L), the images' ids (n,), and each one's first row (n,)."""
+    """The captions of a train split as token rows (m, L), the images' numbers (n,), and each one's first row (n,)."""
 
     rows: np.ndarray
     image_ids: np.ndarray
@@ -45,7 +45,7 @@ class Captions:
         rows = [token_row(vocabulary.encode(c.tokens), length) for image in images for c in image.captions]
         counts = [len(image.captions) for image in images]
         first = np.cumsum([0, *counts[:-1]])
-        return cls(np.stack(rows), np.array([image.id for image in images]), first)
+        return cls(np.stack(rows), np.array([image.number for image in images]), first)
 
     @property
     def counts(self) -> np.ndarray:

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from rdt.data.dataset import Image
+from rdt.data.identity import ImageId
 from rdt.metrics.corpus import Request, Scorer
 from rdt.metrics.diversity import distinct_n
 from rdt.scoring.references import ORDINARY, Targets
@@ -16,7 +17,7 @@ from rdt.scoring.references import ORDINARY, Targets
 def baselines(
     targets: Targets,
     train: Iterable[Image],
-    retrieved: Mapping[int, str] | None,
+    retrieved: Mapping[ImageId, str] | None,
     scorer: Scorer,
 ) -> dict[str, Any]:
     """What a caption is worth without a captioner, against the ordinary references (``c5``).

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
-from rdt.data.coco import ImageId
+from rdt.data.identity import ImageId
 from rdt.metrics.names import RECORD
 
 FEWEST = 4  # images of an interval: the resamples of three are ten, and Student's quantile grows without bound

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import pandas as pd
 
-from rdt.data.coco import ImageId
+from rdt.data.identity import ImageId
 from rdt.metrics import resampling, statistics
 from rdt.metrics.corpus import Request, Scorer, Scores
 from rdt.metrics.diversity import distinct_n, vocabulary_usage
@@ -167,15 +167,17 @@ def caption_diversity(captions: Sequence[str], references: Sequence[Sequence[str
 def compare_systems(
     first: Mapping[str, Statistics], second: Mapping[str, Statistics]
 ) -> dict[str, dict[str, Estimate]]:
-    """Paired differences, first minus second, by scope and metric, of the scopes and metrics that both have.
-
-    Of few images they have no intervals.
-    """
+    """Paired differences, first minus second, by scope and metric, of the scopes and metrics that both have."""
     return {
-        scope: {name: _of_enough(found) for name, found in resampling.paired_difference(numbers, second[scope]).items()}
+        scope: paired_estimates(numbers, second[scope])
         for scope, numbers in first.items()
         if scope in second and numbers.keys() & second[scope].keys()
     }
+
+
+def paired_estimates(first: Statistics, second: Statistics) -> dict[str, Estimate]:
+    """Paired differences, first minus second, by metric; of few images without intervals."""
+    return {name: _of_enough(found) for name, found in resampling.paired_difference(first, second).items()}
 
 
 def _of_enough(difference: Estimate) -> Estimate:

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from rdt.data.identity import ImageId
 from rdt.metrics import resampling
 from rdt.metrics.resampling import Estimate
 
@@ -35,7 +36,7 @@ class InspectionDocument(TypedDict):
     run: str
     stage: str
     seed: int
-    images: list[int]
+    images: list[ImageId]
     units: list[int]
     quality: QualityScores
     attention: AttentionSpread

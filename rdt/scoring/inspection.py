@@ -72,14 +72,14 @@ def write_inspection(workspace: Workspace, network: NetworkId) -> InspectionDocu
     model = load_network(workspace, inputs, network).to(device)
     split = inputs.split(SPLIT)
     images = split.image_ids[:MOST_IMAGES]
-    units = targets_of(workspace, run.role, SPLIT).units(images.tolist())
+    units = targets_of(workspace, run.role, SPLIT).units(split.names[:MOST_IMAGES])
     has_layout = experiment.data[run.role].source == "scenes"
     objects = object_cells(paths.scenes(run.role) / "layout.npz", images) if has_layout else None
     document: InspectionDocument = {
         "run": run.id,
         "stage": network.stage,
         "seed": run.seed,
-        "images": images.tolist(),
+        "images": list(split.names[:MOST_IMAGES]),
         "units": units.tolist(),
         "quality": quality_scores(model, split, units),
         "attention": attention_spread(model, split, len(images), objects),

@@ -16,6 +16,7 @@ from statistics import fmean
 import numpy as np
 
 from rdt.data.dataset import Image, open_dataset
+from rdt.data.identity import ImageId
 from rdt.errors import UserError
 from rdt.experiment.settings import Role
 from rdt.metrics.corpus import Scorer
@@ -44,7 +45,7 @@ class Targets:
         """How many of an image's references are its ordinary ones, the first; None for all of them."""
         return ORDINARY if self.least >= REFERENCES["c40"] else None
 
-    def references(self, scope: str) -> dict[int, list[str]] | None:
+    def references(self, scope: str) -> dict[ImageId, list[str]] | None:
         """References by image id of a scope ``set`` or ``set/domain``, or None where an image has too few."""
         name, _, domain = scope.partition("/")
         images = [image for image in self.images if domain in ("", "entire") or image.domain == DOMAINS[domain]]
@@ -60,14 +61,15 @@ class Targets:
             return f"not run: {name} needs {REFERENCES[name]} references per image, {self.role} has {self.least}"
         return f"not run: {self.role} has no images of domain {DOMAINS.get(domain, domain)}"
 
-    def units(self, image_ids: Iterable[int]) -> np.ndarray:
-        """Which independent unit each of some images belongs to, an id: twins, which differ in one word, are one."""
+    def units(self, image_ids: Iterable[ImageId]) -> np.ndarray:
+        """Which independent unit each of some images belongs to, a number: twins, which differ in one word, are one."""
         return np.array([self._unit_of[image] for image in image_ids])
 
     @cached_property
-    def _unit_of(self) -> dict[int, int]:
-        """The unit of each image: its own id, or its twin's if that is the smaller."""
-        return {image.id: image.id if image.twin is None else min(image.id, image.twin) for image in self.images}
+    def _unit_of(self) -> dict[ImageId, int]:
+        """The unit of each image: its own number, or its twin's if that is the smaller."""
+        numbers = {image.id: image.number for image in self.images}
+        return {image.id: min(image.number, numbers.get(image.twin, image.number)) for image in self.images}
 
     def texts(self, most: int | None = None) -> list[str]:
         """All references, or the first ones of each image."""
@@ -77,7 +79,7 @@ class Targets:
         return fmean(map(len, scorer.words(self.texts(self.ordinary))))
 
 
-def in_order(captions: Mapping[int, str], images: Sequence[Image], where: Path) -> dict[int, str]:
+def in_order(captions: Mapping[ImageId, str], images: Sequence[Image], where: Path) -> dict[ImageId, str]:
     """``captions`` of exactly these images, in their order; UserError naming an image that does not fit."""
     ids = [image.id for image in images]
     strangers = set(captions).symmetric_difference(ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rdt.data.identity import ImageId
 from rdt.experiment.settings import Role, pool_role
 from rdt.features.retrieval import read_pool_texts, read_retrieved
 from rdt.files import atomic_write_json
@@ -24,9 +25,9 @@ def score_split(workspace: Workspace, role: Role, split: str) -> None:
     show_scores(workspace, role, split, documents)
 
 
-def _first_retrieved(workspace: Workspace, targets: Targets) -> dict[int, str]:
+def _first_retrieved(workspace: Workspace, targets: Targets) -> dict[ImageId, str]:
     """The nearest sentence of the pool by image id."""
     folder = workspace.paths.index(targets.role)
     texts = read_pool_texts(folder)
-    image_ids, rows = read_retrieved(folder)
-    return {int(image): texts[row[0]] for image, row in zip(image_ids, rows, strict=True)}
+    nearest = {int(number): texts[row[0]] for number, row in zip(*read_retrieved(folder), strict=True)}
+    return {image.id: nearest[image.number] for image in targets.images}

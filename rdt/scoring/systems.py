@@ -13,6 +13,7 @@ from statistics import fmean
 import pandas as pd
 
 from rdt.data.coco import results_by_image
+from rdt.data.identity import ImageId
 from rdt.data.vocabulary import Vocabulary
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan
@@ -99,7 +100,7 @@ def score_systems(
 
 
 def _score_scopes(
-    targets: Targets, captions: Mapping[System, Mapping[int, str]], scorer: Scorer
+    targets: Targets, captions: Mapping[System, Mapping[ImageId, str]], scorer: Scorer
 ) -> dict[System, dict[str, Scores]]:
     """Scores of every system in each of its scopes that has references."""
     references = {scope: targets.references(scope) for system in captions for scope in system.scopes}
@@ -117,9 +118,9 @@ def _score_scopes(
 def _document(
     system: System,
     targets: Targets,
-    captions: Mapping[int, str],
+    captions: Mapping[ImageId, str],
     scored: Mapping[str, Scores],
-    drawn: Sequence[Mapping[int, str]],
+    drawn: Sequence[Mapping[ImageId, str]],
     vocabulary: Vocabulary,
     scorer: Scorer,
 ) -> ScoreDocument:
@@ -144,7 +145,7 @@ def _document(
 
 
 def drawn_diversity(
-    drawn: Sequence[Mapping[int, str]], vocabulary: Vocabulary, scorer: Scorer
+    drawn: Sequence[Mapping[ImageId, str]], vocabulary: Vocabulary, scorer: Scorer
 ) -> dict[str, dict[str, float]]:
     """D@2, D@3, Voc-u (percent) and the number of words used, over three scopes.
 
@@ -170,7 +171,7 @@ def drawn_diversity(
     }
 
 
-def _read_captions(paths: Paths, targets: Targets, system: System) -> list[dict[int, str]]:
+def _read_captions(paths: Paths, targets: Targets, system: System) -> list[dict[ImageId, str]]:
     """The captions of the split's images in the data set's order: the ordinary file, then the draws."""
     files = []
     for draw in (None, *range(system.draws)):

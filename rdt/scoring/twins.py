@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rdt.data.dataset import Image
+from rdt.data.identity import ImageId
 from rdt.metrics.ciderd import CiderD
 from rdt.metrics.corpus import Scorer
 from rdt.metrics.names import TWINS_COLUMN
@@ -20,12 +21,13 @@ class Twins:
     def __init__(self, images: Sequence[Image], scorer: Scorer) -> None:
         self._scorer = scorer
         self._position = {image.id: i for i, image in enumerate(images)}
+        numbers = {image.id: image.number for image in images}
         self._pairs = [(image.id, image.twin) for image in images if image.twin in self._position]
-        self._pairs = [(a, b) for a, b in self._pairs if a < b]
+        self._pairs = [pair for pair in self._pairs if numbers[pair[0]] < numbers[pair[1]]]
         tokens = iter(scorer.words([caption.raw for image in images for caption in image.captions]))
         self._metric = CiderD([[next(tokens) for _ in image.captions] for image in images]) if self._pairs else None
 
-    def tell_apart(self, captions: Mapping[int, str]) -> tuple[pd.Series, TwinScores | None]:
+    def tell_apart(self, captions: Mapping[ImageId, str]) -> tuple[pd.Series, TwinScores | None]:
         """100 or 0 on the first image of each pair, by image; and a summary, None where no image has a twin.
 
         ``accuracy``: percent of pairs whose captions differ and each have a higher CIDEr-D with their own

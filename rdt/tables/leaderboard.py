@@ -15,6 +15,7 @@ from rdt.scoring.evaluation import (
     EvaluationDocument,
     estimate_text,
     metric_titles,
+    paired_estimates,
     score_texts,
     side_by_side,
 )
@@ -82,7 +83,7 @@ def paired_tests(systems: Mapping[str, Statistics]) -> dict[tuple[str, str], dic
     if not pairs:
         return {}
     sides = [(systems[a], systems[b]) for a, b in pairs]
-    differences = [resampling.paired_difference(*side) for side in sides]
+    differences = [paired_estimates(*side) for side in sides]
     p_values = resampling.permutation_test(sides)
     corrected = iter(resampling.holm([p for by_metric in p_values for p in by_metric.values()]))
     return {

@@ -61,7 +61,7 @@ class Pairs:
         ids = caption_ids([caption.tokens for image in images for caption in image.captions], vocabulary)
         first = np.cumsum([0, *(len(image.captions) for image in images)])
         return cls(
-            image_ids=np.array([image.id for image in images]),
+            image_ids=np.array([image.number for image in images]),
             pixels=read_images(dataset, images, size),
             ids=ids,
             first=first,

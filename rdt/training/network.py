@@ -79,7 +79,7 @@ class Training:
         path = self.step.inputs.get(said)
         if path is None:
             return None
-        return caption_rows(path, split.image_ids, self.inputs.vocabulary, self.inputs.length)
+        return caption_rows(path, split.names, self.inputs.vocabulary, self.inputs.length)
 
 
 def task(training: Training, train: Split) -> Task:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rdt.data.coco import matched, read_document, references_by_image, results_by_image
+from rdt.data.coco import References, read_document, references_by_image, results_by_image
+from rdt.data.matching import matched
 from rdt.errors import UserError
 
 COCO = {
@@ -107,11 +108,12 @@ def test_references_in_another_form(document, split, message):
 
 
 def test_captions_are_matched_to_references():
-    assert list(matched({1: "b", 3: "a"}, {3: ["x"], 2: ["y"], 1: ["z"]}, "r.json").items()) == [(3, "a"), (1, "b")]
+    references = References({3: ["x"], 2: ["y"], 1: ["z"]})
+    assert list(matched({1: "b", 3: "a"}, references, "r.json").captions.items()) == [(3, "a"), (1, "b")]
     with pytest.raises(UserError, match="r.json: image 9 has no reference caption"):
-        matched({9: "a"}, {1: ["x"]}, "r.json")
+        matched({9: "a"}, references, "r.json")
     with pytest.raises(UserError, match="image 1 is a text here and a number in the references"):
-        matched({"1": "a"}, {1: ["x"]}, "r.json")
+        matched({"1": "a"}, references, "r.json")
 
 
 def test_a_file_that_is_cut_off_and_a_folder(tmp_path):

@@ -20,7 +20,8 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from rdt.data.coco import matched, references_by_image, results_by_image
+from rdt.data.coco import References, references_by_image
+from rdt.data.matching import matched_file
 from rdt.errors import UserError
 from rdt.metrics.bleu import bleu_values
 from rdt.metrics.ciderd import CiderD
@@ -254,7 +255,7 @@ def test_equal_to_the_coco_tools_on_five_thousand_images(scorer, theirs):
 def test_golden_values_of_the_coco_tools(scorer, theirs):
     """The example results of the COCO caption tools against val2014, with the values published with them."""
     references = coco_captions()
-    captions = matched(results_by_image(json.loads(GOLDEN.read_text()), GOLDEN), references, GOLDEN)
+    captions = matched_file(GOLDEN, References(references)).captions
     scores = scorer.score(captions, references, EXACT)
     rounded = {name: round(value / 100, 3) for name, value in scores.corpus.items()}
     assert rounded == {"B@1": 0.579, "B@2": 0.404, "B@3": 0.279, "B@4": 0.191, "M": 0.195, "R": 0.396, "C": 0.600}
