@@ -36,6 +36,7 @@ class References:
     domains: dict[ImageId, str] = field(default_factory=dict)
     names: dict[str, dict[str, ImageId | None]] = field(default_factory=dict)  # see ``images_by_name``
     notes: tuple[str, ...] = ()  # what is to be said of how they were read
+    bare: frozenset[ImageId] = frozenset()  # images that are listed, and have no caption that counts
 
 
 def read_document(path: Path) -> Any:
@@ -102,7 +103,9 @@ def _coco(annotations: Sequence[Any], images: Sequence[Any], where: str | Path) 
     captions = {image: found[image] for image in (*listed, *found) if image in found}
     domains = {image: _domain(entry, where, image) for image, entry in listed.items() if entry.get("domain")}
     names = images_by_name((image, other_names(entry)) for image, entry in listed.items())
-    return References(_not_empty(captions, where), domains, names, _left_out(rejected, len(annotations), where))
+    notes = _left_out(rejected, len(annotations), where)
+    bare = frozenset({*listed, *(entry["image_id"] for entry in annotations)} - captions.keys())
+    return References(_not_empty(captions, where), domains, names, notes, bare)
 
 
 def _left_out(rejected: int, annotated: int, where: str | Path) -> tuple[str, ...]:
@@ -132,7 +135,8 @@ def _karpathy(images: Sequence[Any], where: str | Path, split: str | None) -> Re
         captions[name] = [_sentence(sentence, where, name) for sentence in sentences]
         others[name] = other_names(image)
     with_texts = {name: texts for name, texts in captions.items() if texts}
-    return References(_not_empty(with_texts, where), names=images_by_name(others.items()))
+    bare = frozenset(captions.keys() - with_texts.keys())
+    return References(_not_empty(with_texts, where), names=images_by_name(others.items()), bare=bare)
 
 
 def _split(image: Any) -> str:
