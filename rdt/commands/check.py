@@ -1,4 +1,4 @@
-"""``rdt check EXPERIMENT``: is the file right, and are its data there?"""
+"""``rdt check EXPERIMENT``: is the file right, and can its data be read?"""
 
 from __future__ import annotations
 
@@ -15,5 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     experiment = load_experiment(args.experiment, args.data_root)
     check_data(experiment)
+    from rdt.captioning.readable import read_own_data  # here, since it imports numpy
+
+    lines = read_own_data(experiment)
     roles = ", ".join(f"{role} ({data.source})" for role, data in experiment.data.items())
     print(f"{experiment.path}: method {experiment.method_name}, data {roles}, tables {', '.join(experiment.tables)}")
+    print("\n".join(lines), end="\n" * bool(lines))

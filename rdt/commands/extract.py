@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from rdt.data.dataset import load_role
+from rdt.data.dataset import load_role, require_photographs
 from rdt.errors import UserError
 from rdt.experiment.file import load_experiment
 from rdt.experiment.settings import ROLES, Data
@@ -23,7 +23,6 @@ from rdt.features.extraction import (
     clip_model,
     extract_captions,
     extract_images,
-    require_photographs,
     tell,
 )
 

@@ -107,6 +107,14 @@ def without_skipped(dataset: Dataset, skipped: Path | None) -> Dataset:
     return replace(dataset, images=tuple(image for image in dataset.images if image.id not in left_out))
 
 
+def require_photographs(dataset: Dataset) -> None:
+    """Raise UserError where a photograph of ``dataset`` is not there."""
+    missing = [image for image in dataset.images if not dataset.file(image).exists()]
+    if missing:
+        others = f", nor do {len(missing) - 1:,} others of {len(dataset.images):,}" if missing[1:] else ""
+        raise UserError(dataset.file(missing[0]), f"the photograph does not exist{others}", "complete the folder")
+
+
 def load_karpathy(
     annotations: Path, image_root: Path, name: str, pixels: bool = True, more: Sequence[Path] = ()
 ) -> Dataset:

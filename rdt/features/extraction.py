@@ -117,13 +117,6 @@ def clip_model(clip: Clip, folder: Path, weights: Path, device: str) -> ClipMode
     return ClipModel(clip, load_clip(clip, weights).to(device), folder, record)
 
 
-def require_photographs(dataset: Dataset) -> None:
-    missing = [image for image in dataset.images if not dataset.file(image).exists()]
-    if missing:
-        others = f", nor do {len(missing) - 1:,} others of {len(dataset.images):,}" if missing[1:] else ""
-        raise UserError(dataset.file(missing[0]), f"the photograph does not exist{others}", "complete the folder")
-
-
 def claim_folder(encoder: ClipModel) -> None:
     """Make the folder this encoder's; UserError if what is in it was made by something else."""
     path = encoder.folder / ENCODER
