@@ -12,6 +12,7 @@ WEB_PAGE = "a web page (HTML)"
 SVG = "an SVG drawing"
 GZIP = "packed with gzip"
 ZIP = "a zip archive"
+HDF5 = "an HDF5 file"
 _STARTS = {
     b"\x1f\x8b": GZIP,
     b"PK\x03\x04": ZIP,
@@ -22,7 +23,7 @@ _STARTS = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"Rar!": "a rar archive",
     b"\x93NUMPY": "an array of numpy (.npy)",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"\x89HDF\r\n\x1a\n": HDF5,
     b"PAR1": "a Parquet table",
     b"SQLite format 3\x00": "an SQLite database",
     b"%PDF": "a PDF document",

@@ -11,13 +11,13 @@ from rdt.data.coco import read_document, results_by_image
 from rdt.data.dataset import Dataset, load_role, require_photographs
 from rdt.data.vocabulary import build_vocabulary
 from rdt.experiment.settings import Data, Experiment, pool_role
-from rdt.features.imported import Published, feature_files
+from rdt.features.imported import IMAGES_TO_JUDGE, Published, PublishedFiles
 
 
 def read_own_data(experiment: Experiment) -> list[str]:
     """Read what the roles and the rows of an experiment name; a line on each.
 
-    Features are looked for, not read. Raises UserError where a command would.
+    Features of up to a thousand images are read, the others looked for. Raises UserError where a command would.
     """
     root = Path(experiment.data_root)
     datasets = {
@@ -29,17 +29,27 @@ def read_own_data(experiment: Experiment) -> list[str]:
             train = (caption.tokens for image in dataset.split("train") for caption in image.captions)
             build_vocabulary(train, experiment.method.min_count)
         _find_features(dataset, experiment.data[role], root)
-        lines.append(f"{role}: {_described(dataset)}")
+        lines += [f"{role}: {_described(dataset)}", *(f"note: {note}" for note in dataset.notes)]
     return [*lines, *_read_rows(experiment, datasets)]
 
 
 def _find_features(dataset: Dataset, data: Data, root: Path) -> None:
     if data.features:
-        published = Published.of(data, root)
-        for folder in dict.fromkeys((published.images, published.captions, published.query)):
-            feature_files(folder, dataset.images)
+        _read_some(PublishedFiles(Published.of(data, root), dataset.images), dataset)
     else:
         require_photographs(dataset)
+
+
+def _read_some(files: PublishedFiles, dataset: Dataset) -> None:
+    """Read the features of all images, or of some where there are many."""
+    count = len(dataset.images)
+    dims = tuple(array.shape[1] for array in files.image(0))
+    dim = files.query(0).shape[1] if files.has_query else dims[1]
+    for at in range(0, count, -(-count // IMAGES_TO_JUDGE)):
+        files.image(at, dims)
+        files.captions(at, dataset.images[at], dim)
+        if files.has_query:
+            files.query(at, dim)
 
 
 def _described(dataset: Dataset) -> str:

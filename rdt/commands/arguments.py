@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
 from rdt.workspace import Workspace
 
@@ -31,3 +32,9 @@ def run_argument(parser: argparse.ArgumentParser) -> None:
 def open_workspace(args: argparse.Namespace) -> Workspace:
     """The experiment that the arguments name."""
     return Workspace.open(args.experiment, args.data_root)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """What is to be said of how a user's data were read, a line each."""
+    for note in notes:
+        print(f"note: {note}")

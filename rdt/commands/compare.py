@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         told += notes
         systems.append(same_images(systems[0], captions, path) if systems else captions)
     domains = read_domains(args.by, systems[0]) if args.by else references.domains
-    with Scorer(cache_folder()) as scorer:
+    with Scorer(cache_folder(), args.language) as scorer:
         evaluations = evaluate_systems(systems, references.captions, domains, choices, scorer)
     found = boards(dict(zip(names, evaluations, strict=True)))
     document = evaluations[0].document  # its notes are about images and references, which all systems share

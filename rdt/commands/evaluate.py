@@ -14,6 +14,8 @@ from rdt.data.identity import ImageId
 from rdt.data.matching import matched_file
 from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
+from rdt.experiment.file import LANGUAGE
+from rdt.experiment.settings import ENGLISH
 from rdt.metrics.corpus import Scorer
 from rdt.metrics.resampling import Estimate
 from rdt.scoring.caveats import without_domain
@@ -48,6 +50,8 @@ what the numbers are:
   BLEU-1..4, METEOR, ROUGE-L and CIDEr equal pycocoevalcap 1.2's, times 100, to the last bit. SPICE is the
   original where `rdt doctor` finds what it needs, otherwise SPICE-dp: the same definition on another parser.
   Both METEOR and SPICE are made for English; a note tells where the references seem to be in another language.
+  With --language CODE they are left out, and words are what spaces and punctuation divide, characters in Chinese,
+  Japanese, Thai and the like: so these scores are not those of the COCO tools, whose tokenizer is for English.
   Behind each stands a 95 % interval over images, from 4 of them on and within the metric's range. A domain is
   scored as a data set of its own: its CIDEr takes the document frequencies of its own references.
   diversity is of one caption an image: Dist-n, distinct n-grams per 100 words; the words in use; which share
@@ -81,7 +85,21 @@ def reference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics", default=",".join(CHOICES), metavar="LIST", help="some of %(default)s (default: all of them)"
     )
+    parser.add_argument(
+        "--language",
+        type=language,
+        default=ENGLISH,
+        metavar="CODE",
+        help="of the captions, such as de or zh: METEOR and SPICE, which are made for English, are left out of others",
+    )
     parser.add_argument("--by", type=Path, metavar="DOMAINS.json", help='{"image id": "domain"}: scores by domain too')
+
+
+def language(code: str) -> str:
+    """The code of a language; UserError for anything else."""
+    if not LANGUAGE.fullmatch(code):
+        raise UserError("--language", f"{code!r} is not the code of a language", "write for example de, zh, ja or ar")
+    return code
 
 
 def run(args: argparse.Namespace) -> None:
@@ -91,17 +109,18 @@ def run(args: argparse.Namespace) -> None:
     references = read_references(args.references, args.split)
     captions, told = matched_file(args.results, references)
     domains = read_domains(args.by, captions) if args.by else references.domains
-    other = read_other(args.compare, captions, references) if args.compare else None
+    other = read_other(args.compare, captions, references, args.language) if args.compare else None
     systems = [captions, other] if isinstance(other, dict) else [captions]
     if sys.stderr.isatty():
         waits = "; METEOR starts Java, unless it has scored them before" if "meteor" in choices else ""
         print(f"scoring {len(captions):,} captions{waits}", file=sys.stderr)
-    with Scorer(cache_folder()) as scorer:
+    with Scorer(cache_folder(), args.language) as scorer:
         evaluation, *others = evaluate_systems(systems, references.captions, domains, choices, scorer)
     document = {
         "results": str(args.results),
         "references": str(args.references),
         "split": args.split,
+        **({} if args.language == ENGLISH else {"language": args.language}),
         **evaluation.document,
     }
     document["notes"] = all_notes(references, told, captions, domains, evaluation.document)
@@ -165,7 +184,9 @@ def read_domains(path: Path, captions: Mapping[ImageId, str]) -> dict[ImageId, s
     return {image: named[str(image)] for image in captions}
 
 
-def read_other(path: Path, captions: Mapping[ImageId, str], references: References) -> dict[ImageId, str] | Earlier:
+def read_other(
+    path: Path, captions: Mapping[ImageId, str], references: References, spoken: str = ENGLISH
+) -> dict[ImageId, str] | Earlier:
     """The captions to compare with, or the numbers that an earlier evaluation wrote.
 
     Raises UserError where they are not of the same images and references.
@@ -177,6 +198,9 @@ def read_other(path: Path, captions: Mapping[ImageId, str], references: Referenc
         raise UserError(path, "holds neither captions nor scores of rdt evaluate", "name either")
     if other["references_digest"] != references_digest(captions, references.captions):
         raise UserError(path, "was scored on other images or references", "score it again, or compare the captions")
+    if other.get("language", ENGLISH) != spoken:
+        problem = f"was scored as captions in the language {other.get('language', ENGLISH)}, not {spoken}"
+        raise UserError(path, problem, "score it again, or compare the captions")
     return Earlier(read_columns(path), other.get("spice"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rdt.commands.arguments import experiment_argument, open_workspace
+from rdt.commands.arguments import experiment_argument, open_workspace, print_notes
 from rdt.experiment.settings import ROLES
 from rdt.features.fill import fill_store
 from rdt.provenance import steps
@@ -20,4 +20,6 @@ def run(args: argparse.Namespace) -> None:
     """Write the role's feature store."""
     workspace = open_workspace(args)
     with workspace.make(steps.features(workspace.plan, workspace.paths, args.role)) as job:
-        job.metrics({"images": fill_store(workspace.experiment, workspace.paths, args.role)})
+        images, notes = fill_store(workspace.experiment, workspace.paths, args.role)
+        job.metrics({"images": images})
+    print_notes(notes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdt.data.dataset import MOST_CHARACTERS, SPLITS, Image
+from rdt.data.dataset import SPLITS, Image
 from rdt.data.identity import (
     MOST_OF_NAME,
     ImageId,
@@ -18,6 +18,7 @@ from rdt.data.identity import (
     read_id,
     type_name,
 )
+from rdt.data.sentences import MOST_CHARACTERS
 from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.files import read_json
@@ -35,6 +36,7 @@ class References:
     domains: dict[ImageId, str] = field(default_factory=dict)
     names: dict[str, dict[str, ImageId | None]] = field(default_factory=dict)  # see ``images_by_name``
     notes: tuple[str, ...] = ()  # what is to be said of how they were read
+    bare: frozenset[ImageId] = frozenset()  # images that are listed, and have no caption that counts
 
 
 def read_document(path: Path) -> Any:
@@ -101,7 +103,9 @@ def _coco(annotations: Sequence[Any], images: Sequence[Any], where: str | Path) 
     captions = {image: found[image] for image in (*listed, *found) if image in found}
     domains = {image: _domain(entry, where, image) for image, entry in listed.items() if entry.get("domain")}
     names = images_by_name((image, other_names(entry)) for image, entry in listed.items())
-    return References(_not_empty(captions, where), domains, names, _left_out(rejected, len(annotations), where))
+    notes = _left_out(rejected, len(annotations), where)
+    bare = frozenset({*listed, *(entry["image_id"] for entry in annotations)} - captions.keys())
+    return References(_not_empty(captions, where), domains, names, notes, bare)
 
 
 def _left_out(rejected: int, annotated: int, where: str | Path) -> tuple[str, ...]:
@@ -131,7 +135,8 @@ def _karpathy(images: Sequence[Any], where: str | Path, split: str | None) -> Re
         captions[name] = [_sentence(sentence, where, name) for sentence in sentences]
         others[name] = other_names(image)
     with_texts = {name: texts for name, texts in captions.items() if texts}
-    return References(_not_empty(with_texts, where), names=images_by_name(others.items()))
+    bare = frozenset(captions.keys() - with_texts.keys())
+    return References(_not_empty(with_texts, where), names=images_by_name(others.items()), bare=bare)
 
 
 def _split(image: Any) -> str:
@@ -140,6 +145,8 @@ def _split(image: Any) -> str:
 
 
 def _sentence(sentence: Any, where: str | Path, image: ImageId) -> str:
+    if isinstance(sentence, str):
+        return _of_length(sentence, where, image)
     if isinstance(sentence, Mapping):
         if isinstance(sentence.get("raw"), str):
             return _of_length(sentence["raw"], where, image)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rdt.data.identity import ImageId, OtherNames, fits_arrays, karpathy_key, other_names, read_id
+from rdt.data.sentences import Caption, Tally, read_sentences, tokenize
 from rdt.data.user_files import read_user_file
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
@@ -18,16 +19,7 @@ from rdt.files import read_json
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")
 SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}  # ours -> Karpathy's
-MOST_CHARACTERS = 100_000  # of a caption: those of language models have a few thousand
 SKIPPED = "skipped.json"  # in a folder of features: the images that `rdt extract --skip-corrupt` has left out
-
-
-@dataclass(frozen=True)
-class Caption:
-    """``tokens`` are lower-case words without punctuation, ``raw`` the sentence as written."""
-
-    tokens: tuple[str, ...]
-    raw: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +27,8 @@ class Image:
     """An annotated image; ``path`` is relative to the data set's ``image_root``.
 
     ``domain`` is one of ``DOMAINS`` (nocaps only); ``twin`` is the id of the image that differs in one attribute;
-    ``names`` what else the annotations call it; ``place`` its place in the file, where ids are not all int64.
+    ``left_out`` are the places of sentences without words, which are not among ``captions``; ``names`` what else the
+    annotations call it; ``place`` its place in the data set, where ids are not all int64.
     """
 
     id: ImageId
@@ -44,6 +37,7 @@ class Image:
     captions: tuple[Caption, ...]
     domain: str | None = None
     twin: ImageId | None = None
+    left_out: tuple[int, ...] = ()
     names: OtherNames = ()
     place: int | None = None
 
@@ -55,11 +49,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images of one data set, in file order."""
+    """The images of one data set, in file order; ``notes`` say what was left out or converted."""
 
     name: str
     images: tuple[Image, ...]
     image_root: Path
+    notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[Image, ...]:
         """The images of ``train`` (Karpathy's train and restval), ``val`` or ``test``."""
@@ -85,7 +80,8 @@ def load_role(role: Role, data: Data, scenes_dir: Path, data_root: Path) -> Data
         return load(scenes_dir / "dataset.json", scenes_dir / "images", f"scenes-{role}", pixels=False)
     load = load_nocaps if data.source == "nocaps" else load_karpathy
     pixels = not data.features
-    dataset = load(data_root / data.annotations, data_root / data.images, data.title or role, pixels=pixels)
+    first, *more = (data_root / name for name in data.annotation_files)
+    dataset = load(first, data_root / data.images, data.title or role, pixels=pixels, more=more)
     return without_skipped(dataset, skip_list(data, data_root))
 
 
@@ -120,16 +116,23 @@ def require_photographs(dataset: Dataset) -> None:
         raise UserError(dataset.file(missing[0]), f"the photograph does not exist{others}", "complete the folder")
 
 
-def load_karpathy(annotations: Path, image_root: Path, name: str, pixels: bool = True) -> Dataset:
+def load_karpathy(
+    annotations: Path, image_root: Path, name: str, pixels: bool = True, more: Sequence[Path] = ()
+) -> Dataset:
     """Read Karpathy's JSON: ``images[].{filename, filepath?, imgid, cocoid?, split, sentences[].{tokens, raw}}``.
 
     An image's id is its ``cocoid`` if it has one, else its ``imgid``; ``twin`` is an optional key. Raises
     ``UserError`` for a file, an image or a split that cannot be used and, if ``pixels`` are to be read,
-    for a missing ``image_root``.
+    for a missing ``image_root``. Images without captions and sentences without words are left out and counted.
+    ``more``: further files of the same data set.
     """
-    document = _read_entries(annotations)
-    images = tuple(_karpathy_image(annotations, n, entry) for n, entry in enumerate(document["images"]))
-    dataset = Dataset(name, _with_places(annotations, images), image_root)
+    images, notes = [], ()
+    for path in (annotations, *more):
+        tally, document, said = Tally(), *_read_entries(path)
+        entries = enumerate(document["images"])
+        images += _with_captions(path, (_karpathy_image(path, n, entry, tally) for n, entry in entries), tally)
+        notes += (*said, *tally.notes(path))
+    dataset = Dataset(name, _with_places(annotations, tuple(images)), image_root, notes)
     for split in SPLITS:
         if not dataset.split(split):
             raise UserError(annotations, f"split {split!r} has no images", "give every image a split; all three needed")
@@ -139,46 +142,51 @@ def load_karpathy(annotations: Path, image_root: Path, name: str, pixels: bool =
     return dataset
 
 
-def load_nocaps(annotations: Path, image_root: Path, name: str, pixels: bool = True) -> Dataset:
+def load_nocaps(
+    annotations: Path, image_root: Path, name: str, pixels: bool = True, more: Sequence[Path] = ()
+) -> Dataset:
     """Read nocaps' JSON: ``images[].{id, file_name, domain}`` and ``annotations[].{image_id, caption}``.
 
     All images are in the split ``test``. Raises ``UserError`` as :func:`load_karpathy` does.
     """
-    document = _read_entries(annotations)
-    sentences = document.get("annotations")
-    if not isinstance(sentences, list):
-        raise UserError(annotations, "has no list 'annotations'", "give nocaps' validation captions")
-    captions: dict[ImageId, list[Caption]] = {}
-    for n, sentence in enumerate(sentences):
-        image_id = read_id(sentence, "image_id", annotations, f"annotation {n}")
-        raw = _field(annotations, f"annotation {n}", sentence, "caption", str)
-        tokens = tokenize(raw)
-        _check_tokens(annotations, image_id, tokens)
-        captions.setdefault(image_id, []).append(Caption(_short_enough(annotations, image_id, tokens, raw), raw))
-    images = tuple(_nocaps_image(annotations, n, entry, captions) for n, entry in enumerate(document["images"]))
-    strangers = captions.keys() - {image.id for image in images}
-    if strangers:
-        problem = f"captions for image {min(strangers, key=str)}, which is not in 'images'"
-        raise UserError(annotations, problem, "remove them")
+    images, notes = [], ()
+    for path in (annotations, *more):
+        found, said = _nocaps_images(path)
+        images, notes = [*images, *found], (*notes, *said)
     if not images:
         raise UserError(annotations, "split 'test' has no images", "give nocaps' validation captions")
     if pixels:
         _check_root(image_root, annotations)
-    return Dataset(name, _with_places(annotations, images), image_root)
+    return Dataset(name, _with_places(annotations, tuple(images)), image_root, notes)
 
 
-def tokenize(sentence: str) -> tuple[str, ...]:
-    """Lower-case words of ``sentence``, punctuation deleted."""
-    return tuple(re.sub(r"[^\w\s]|_", "", sentence.lower()).split())
+def _nocaps_images(path: Path) -> tuple[tuple[Image, ...], tuple[str, ...]]:
+    """The images of one file, and what is to be said of how it was read."""
+    tally, document, said = Tally(), *_read_entries(path)
+    sentences = document.get("annotations")
+    if not isinstance(sentences, list):
+        raise UserError(path, "has no list 'annotations'", "give nocaps' validation captions")
+    texts: dict[ImageId, list[str]] = {}
+    for n, sentence in enumerate(sentences):
+        image_id = read_id(sentence, "image_id", path, f"annotation {n}")
+        texts.setdefault(image_id, []).append(_field(path, f"annotation {n}", sentence, "caption", str))
+    images = [_nocaps_image(path, n, entry, texts, tally) for n, entry in enumerate(document["images"])]
+    strangers = texts.keys() - {image.id for image in images}
+    if strangers:
+        problem = f"captions for image {min(strangers, key=str)}, which is not in 'images'"
+        raise UserError(path, problem, "remove them")
+    return _with_captions(path, images, tally), (*said, *tally.notes(path))
 
 
-def _read_entries(path: Path) -> dict[str, Any]:
+def _read_entries(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What an annotation file holds, and what is to be said of how it was read."""
     if path.is_dir():
         raise UserError(path, "is a folder, expected a JSON file", "correct the path of the annotations")
-    document = read_user_file(path).value
+    file = read_user_file(path)
+    document = file.value
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise UserError(path, "has no list 'images'", "give annotations in Karpathy's or nocaps' format")
-    return document
+    return document, file.notes
 
 
 def _field(path: Path, entry_name: str, entry: Any, key: str, kind: type) -> Any:
@@ -189,28 +197,22 @@ def _field(path: Path, entry_name: str, entry: Any, key: str, kind: type) -> Any
     return value
 
 
-def _karpathy_image(path: Path, n: int, entry: Any) -> Image:
+def _karpathy_image(path: Path, n: int, entry: Any, tally: Tally) -> Image:
     image_id = read_id(entry, karpathy_key(entry), path, f"images[{n}]")
     filename = _field(path, f"image {image_id}", entry, "filename", str)
     split = _field(path, f"image {image_id}", entry, "split", str)
     known = [name for names in SPLITS.values() for name in names]
     if split not in known:
         raise UserError(path, f"image {image_id} has split {split!r}, expected one of {', '.join(known)}", "correct it")
-    captions = []
-    for sentence in _field(path, f"image {image_id}", entry, "sentences", list):
-        tokens = sentence.get("tokens") if isinstance(sentence, dict) else None
-        _check_tokens(path, image_id, tokens)
-        tokens = tuple(token.lower() for token in tokens)
-        raw = str(sentence.get("raw") or " ".join(tokens))
-        captions.append(Caption(_short_enough(path, image_id, tokens, raw), raw))
-    _check_captions(path, image_id, captions)
+    sentences = [] if entry.get("sentences") is None else _field(path, f"image {image_id}", entry, "sentences", list)
+    captions, left_out = read_sentences(path, image_id, sentences, tally)
     folder = entry.get("filepath") or ""
     name = _file_name(path, image_id, f"{folder}/{filename}" if folder else filename)
     twin = None if entry.get("twin") is None else read_id(entry, "twin", path, f"image {image_id}")
-    return Image(image_id, name, split, tuple(captions), twin=twin, names=other_names(entry))
+    return Image(image_id, name, split, captions, twin=twin, left_out=left_out, names=other_names(entry))
 
 
-def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[ImageId, list[Caption]]) -> Image:
+def _nocaps_image(path: Path, n: int, entry: Any, texts: dict[ImageId, list[str]], tally: Tally) -> Image:
     image_id = read_id(entry, "id", path, f"images[{n}]")
     filename = _field(path, f"image {image_id}", entry, "file_name", str)
     domain = entry.get("domain")
@@ -220,23 +222,10 @@ def _nocaps_image(path: Path, n: int, entry: Any, captions: dict[ImageId, list[C
     if domain not in DOMAINS:
         problem = f"image {image_id} has domain {domain!r}, expected one of {', '.join(DOMAINS)}"
         raise UserError(path, problem, "correct it")
-    _check_captions(path, image_id, captions.get(image_id, []))
+    sentences = [{"tokens": tokenize(text), "raw": text} for text in texts.get(image_id, [])]
+    captions, left_out = read_sentences(path, image_id, sentences, tally)
     name = _file_name(path, image_id, filename)
-    return Image(image_id, name, "test", tuple(captions[image_id]), domain=domain, names=other_names(entry))
-
-
-def _check_tokens(path: Path, image_id: ImageId, tokens: Any) -> None:
-    if not isinstance(tokens, list | tuple) or not tokens or not all(isinstance(t, str) and t for t in tokens):
-        raise UserError(path, f"image {image_id} has a sentence without tokens", "remove the sentence or add its words")
-
-
-def _short_enough(path: Path, image_id: ImageId, tokens: tuple[str, ...], raw: str) -> tuple[str, ...]:
-    """``tokens``; UserError where they or the sentence are longer than any caption."""
-    length = max(len(raw), sum(map(len, tokens)))
-    if length > MOST_CHARACTERS:
-        problem = f"image {image_id} has a sentence of {length:,} characters, expected at most {MOST_CHARACTERS:,}"
-        raise UserError(path, problem, "shorten it")
-    return tokens
+    return Image(image_id, name, "test", captions, domain=domain, left_out=left_out, names=other_names(entry))
 
 
 def _file_name(path: Path, image_id: ImageId, name: str) -> str:
@@ -248,9 +237,15 @@ def _file_name(path: Path, image_id: ImageId, name: str) -> str:
     return name
 
 
-def _check_captions(path: Path, image_id: ImageId, captions: list[Caption]) -> None:
-    if not captions:
-        raise UserError(path, f"image {image_id} has no captions", "remove the image or add its captions")
+def _with_captions(path: Path, images: Iterable[Image], tally: Tally) -> tuple[Image, ...]:
+    """The images that have captions; the others are counted."""
+    listed = list(images)
+    found = tuple(image for image in listed if image.captions)
+    if len(found) < len(listed):
+        tally.counts["images without captions left out"] += len(listed) - len(found)
+    if listed and not found:
+        raise UserError(path, "has no captions", "give annotations with captions")
+    return found
 
 
 def _with_places(path: Path, images: tuple[Image, ...]) -> tuple[Image, ...]:

@@ -25,10 +25,12 @@ class Matched(NamedTuple):
 def matched(captions: Mapping[ImageId, str], references: References, where: str | Path) -> Matched:
     """Captions by image id or, where that finds all of their images, by another name.
 
-    There may be more references. Raises UserError for a caption of an image without any.
+    There may be more references. Captions of images that the references list without any caption are left out and
+    counted. Raises UserError for a caption of an image that they do not have.
     """
     by_id, notes = captions, ()
-    stranger = next((image for image in captions if image not in references.captions), None)
+    known = references.captions.keys() | references.bare
+    stranger = next((image for image in captions if image not in known), None)
     if stranger is not None:
         found = (key for key in references.names if all(_image(references, key, name) is not None for name in captions))
         key = next(found, None)
@@ -36,6 +38,14 @@ def matched(captions: Mapping[ImageId, str], references: References, where: str 
             raise UserError(where, *_unmatched(stranger, captions, references))
         by_id = {_image(references, key, name): caption for name, caption in captions.items()}
         notes = (f"{where}: captions are matched with references by {key}, such as {stranger}",)
+    bare = [image for image in by_id if image in references.bare]
+    if bare:
+        counted = (
+            f"{len(bare):,} caption{'s' * (len(bare) > 1)} left out, of images that the references list without one"
+        )
+        notes = (*notes, f"{where}: {counted}, such as {bare[0]}")
+    if len(bare) == len(by_id):
+        raise UserError(where, "has captions only of images that the references list without one", _SAME_SPLIT)
     return Matched({image: by_id[image] for image in references.captions if image in by_id}, notes)
 
 
@@ -47,9 +57,9 @@ def matched_file(path: Path, references: References) -> Matched:
 
 
 def _image(references: References, key: str, name: ImageId) -> ImageId | None:
-    """The image with references that alone has a name under ``key``."""
+    """The image that alone has a name under ``key``."""
     image = references.names[key].get(name)
-    return image if image in references.captions else None
+    return image if image in references.captions or image in references.bare else None
 
 
 def _unmatched(stranger: ImageId, captions: Mapping[ImageId, str], references: References) -> tuple[str, str]:

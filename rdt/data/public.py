@@ -78,4 +78,4 @@ PUBLIC = {
 
 def public_set(data: Data) -> PublicSet | None:
     """The public data set whose annotations a role names, None for others."""
-    return PUBLIC.get(PurePosixPath(data.annotations).name)
+    return PUBLIC.get(PurePosixPath(data.annotation_files[0]).name)

@@ -23,6 +23,7 @@ from rdt.experiment.settings import (
     Experiment,
     GivenRow,
     Method,
+    MetricSettings,
     ModelSettings,
     Role,
     Seed,
@@ -37,6 +38,8 @@ EXPERIMENTS = ROOT / "experiments"
 PATHS = ("annotations", "images", "features", "caption_features", "retrieval_features")  # the paths in Data
 NOT_EXPERIMENTS = ("tables", "differences", "controls", "readings")  # files in their folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # a name becomes a folder of results/ and reports/
+
+LANGUAGE = re.compile(r"[a-z]{2,3}")  # ISO 639
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ class ExperimentFile:
     tables: tuple[Table, ...] | Literal["all"] = "all"
     rows: dict[Table, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # of a table, those to run
     extra_rows: dict[Table, tuple[GivenRow, ...]] = dataclasses.field(default_factory=dict)  # from results files
+    metrics: MetricSettings = MetricSettings()
     data_root: str = "."
 
 
@@ -93,6 +97,7 @@ def load_experiment(
         tables=TABLES if file.tables == "all" else file.tables,
         rows=file.rows,
         extra_rows=file.extra_rows,
+        metrics=file.metrics,
         data_root=file.data_root,
         path=str(path),
     )
@@ -122,12 +127,13 @@ def check_data(experiment: Experiment) -> None:
         if data.source == "scenes":
             continue
         for key in PATHS:
-            value = getattr(data, key)
-            if not value or (key == "images" and data.features):
+            if key == "images" and data.features:
                 continue  # with published features the photographs themselves are not read
-            wanted = Path(experiment.data_root) / value
-            kind, found = ("file", wanted.is_file()) if key == "annotations" else ("folder", wanted.is_dir())
-            if not found:
+            kind = {"annotations": "file", "images": "folder"}.get(key, "folder or file")
+            names = data.annotation_files if key == "annotations" else (getattr(data, key),)
+            for wanted in (Path(experiment.data_root) / name for name in names if name):
+                if (wanted.is_file() and "file" in kind) or (wanted.is_dir() and "folder" in kind):
+                    continue
                 raise UserError(
                     experiment.path,
                     f"data.{role}.{key} names the {kind} {wanted}, which does not exist",
@@ -252,6 +258,8 @@ def _check_experiment(experiment: Experiment, path: Path) -> None:
     second = [seed for seed in experiment.seeds.rl if seed not in experiment.seeds.xe]
     if second:
         wrong(path, "seeds.rl", list(experiment.seeds.rl), f"only seeds of seeds.xe, which lacks {second[0]}")
+    if not LANGUAGE.fullmatch(experiment.metrics.language):
+        wrong(path, "metrics.language", experiment.metrics.language, "the code of a language, such as en, de or zh")
     if "primary" not in experiment.data:
         raise UserError(path, "the key data.primary is missing", "name the data set of Tables II, III and V-VIII")
     for role, data in experiment.data.items():

@@ -22,6 +22,7 @@ Role = Literal["primary", "secondary", "novel"]
 Phase = Literal["xe", "rl"]
 Stage = Literal["xe", "xe2", "rl", "rl2"]
 Kind = Literal["captioner", "teacher", "given"]  # of a run; a given one has captions that were made elsewhere
+Naming = Literal["id", "number", "photograph"]  # what features are called by: image ids, or photographs' names
 GRID_SIDE = 7  # cells of an encoder's grid of an image, in a row and in a column
 GRID_CELLS = GRID_SIDE**2
 ROLES: tuple[Role, ...] = ("primary", "secondary", "novel")
@@ -149,11 +150,19 @@ class Data:
     test: CountOrZero = 0
     references: Count = 5
     # source: karpathy, nocaps (paths, relative to data_root)
-    annotations: str = ""
+    annotations: tuple[str, ...] | str = ""  # one file, or several that make up the data set
     images: str = ""
-    features: str = ""  # folder of published .npz features; empty: extract with the encoder
+    features: str = ""  # folder or file of published features; empty: extract with the encoder
     caption_features: str = ""
     retrieval_features: str = ""  # folder whose g_feature is in the captions' space; empty: features' own is
+    features_named_by: Literal["", "id", "number", "photograph"] = ""  # empty: the one that fits
+    grid_key: str = "features"  # the array of an image's grid
+    global_key: str = "g_feature"  # that of global vectors
+
+    @property
+    def annotation_files(self) -> tuple[str, ...]:
+        """The files of the annotations."""
+        return (self.annotations,) if isinstance(self.annotations, str) else self.annotations
 
 
 @dataclass(frozen=True)
@@ -229,6 +238,16 @@ class Seeds:
         return self.xe if phase == "xe" else self.rl
 
 
+ENGLISH = "en"
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """How captions are scored."""
+
+    language: str = ENGLISH  # code of the captions' language, such as de or zh
+
+
 @dataclass(frozen=True)
 class GivenRow:
     """A row of a table whose captions were made elsewhere."""
@@ -255,6 +274,7 @@ class Experiment:
     tables: tuple[Table, ...]
     rows: dict[Table, tuple[str, ...]] = field(default_factory=dict)  # measured rows to run; all of a table not named
     extra_rows: dict[Table, tuple[GivenRow, ...]] = field(default_factory=dict)  # below the rows of a table
+    metrics: MetricSettings = MetricSettings()
     data_root: str = "."
     path: str = field(default="", compare=False)  # the file it was read from
 

@@ -1,8 +1,7 @@
-"""Features in the published layout: one ``.npz`` an image, checked and copied into a feature store."""
+"""Features that users have, checked and copied into a feature store."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,107 +10,184 @@ import numpy as np
 from tqdm import tqdm
 
 from rdt.data.dataset import Dataset, Image
-from rdt.data.identity import file_stem
 from rdt.errors import UserError
-from rdt.experiment.settings import Data
+from rdt.experiment.settings import GRID_SIDE, Data, Naming
+from rdt.features.naming import entries_of
 from rdt.features.retrieval import unit
+from rdt.features.sources import ALONE, open_source
 from rdt.features.store import GRID_CELLS, StoreWriter, check_features
-from rdt.files import read_arrays
 
 IMAGES_TO_JUDGE = 1000
 STANDARD_ERRORS = 5  # by which own captions are to be nearer; CLIP's are by about a hundred
+ALIKE = 0.3  # cosine of the words of two captions from which on they are taken for alike
+SHORTEST = 1e-12  # length of a vector that has a direction
+EXTRACT = "extract it again"
+Dims = tuple[int | None, int | None]  # of cells and of global vectors, D and E
 
 
 @dataclass(frozen=True)
 class Published:
-    """Folders of published features of one data set, a file an image.
+    """Features of one data set, each in a folder or a file, see :mod:`rdt.features.sources`.
 
-    ``images``: ``features`` (49, D) and ``g_feature`` (1, E); ``captions``: ``g_feature`` (its captions, E');
-    ``retrieval``: ``g_feature`` (1, E'), where the images' own is not in the space of the captions.
+    ``images``: a grid (49, D) or (7, 7, D), and a global vector (1, E); ``captions``: a global vector of each caption
+    (its captions, E'); ``retrieval``: a global vector (1, E'), where the images' own is not in the space of the
+    captions. ``named_by``: see :func:`rdt.features.naming.entries_of`; the keys name the arrays.
     """
 
     images: Path
     captions: Path
     retrieval: Path | None = None
+    named_by: Naming | None = None
+    grid_key: str = "features"
+    global_key: str = "g_feature"
 
     @classmethod
     def of(cls, data: Data, root: Path) -> Published:
-        """The folders that an experiment names."""
+        """The features that an experiment names."""
         retrieval = root / data.retrieval_features if data.retrieval_features else None
-        return cls(root / data.features, root / data.caption_features, retrieval)
+        named_by = data.features_named_by or None
+        return cls(
+            root / data.features, root / data.caption_features, retrieval, named_by, data.grid_key, data.global_key
+        )
 
     @property
     def query(self) -> Path:
-        """The folder of the images' vectors in the space of the captions."""
+        """Where the images' vectors in the space of the captions are."""
         return self.retrieval or self.images
 
 
-def import_published(dataset: Dataset, folder: Path, published: Published) -> None:
-    """Copy published features into a new store in ``folder``.
+class PublishedFiles:
+    """The features of some images, opened."""
 
-    Raises UserError naming the file that is missing, damaged, of another shape or not finite, or the folder
-    whose features belong to other images.
+    def __init__(self, published: Published, images: Sequence[Image]) -> None:
+        paths = [published.images, published.captions, *([published.retrieval] if published.retrieval else [])]
+        self._keys = published.grid_key, published.global_key
+        self._sources = [open_source(path) for path in paths]
+        self._entries = entries_of(self._sources, images, published.named_by)
+        self.notes: dict[str, None] = {}  # what is to be said of how they were read, once each
+
+    @property
+    def has_query(self) -> bool:
+        """Whether images have vectors of their own for retrieval."""
+        return len(self._sources) > 2
+
+    def called(self, at: int, of: int = 0) -> str:
+        """What errors call the features of image ``at``."""
+        return self._sources[of].called(self._entries[of][at])
+
+    def image(self, at: int, dims: Dims = (None, None)) -> tuple[np.ndarray, np.ndarray]:
+        """Grid (49, D) as the store keeps it, in float16, and global vector (1, E) in float32 of an image.
+
+        Where there are grids alone, the vector is that for retrieval. Raises UserError naming the file at fault.
+        """
+        where, (grid_key, global_key) = self.called(at), self._keys
+        found = self._sources[0].arrays(self._entries[0][at], self._keys)
+        grid = found.get(grid_key, found.get(ALONE))
+        if grid is None:
+            raise UserError(where, f"has no array '{grid_key}'", "name that of the grid by data.*.grid_key")
+        if global_key in found:
+            vector = _checked_vectors(where, found[global_key], 1, dims[1])
+        elif self.has_query:
+            vector = self.query(at, dims[1])
+        else:
+            remedy = "name the folder of the images' global vectors by data.*.retrieval_features"
+            raise UserError(where, f"has a grid alone, no array '{global_key}'", remedy)
+        return self._checked_grid(where, grid, dims[0]), vector
+
+    def captions(self, at: int, image: Image, dim: int | None) -> np.ndarray:
+        """Vectors (its captions, E') of an image's captions, in float32."""
+        vectors = self._vectors(1, at)
+        count = len(image.captions)
+        if image.left_out and len(vectors) == count + len(image.left_out):
+            vectors = np.delete(vectors, image.left_out, axis=0)
+        vectors = _checked_vectors(self.called(at, 1), vectors, count, dim)
+        if _all_equal(vectors) and len({caption.tokens for caption in image.captions}) > 1:
+            problem = f"the vectors of its {count} captions are all equal: they tell nothing"
+            raise UserError(self.called(at, 1), problem, EXTRACT)
+        return vectors
+
+    def query(self, at: int, dim: int | None = None) -> np.ndarray:
+        """The vector (1, E') of an image for retrieval, in float32."""
+        return _checked_vectors(self.called(at, 2), self._vectors(2, at), 1, dim)
+
+    def _vectors(self, of: int, at: int) -> np.ndarray:
+        found = self._sources[of].arrays(self._entries[of][at], self._keys[1:])
+        return next(iter(found.values()))
+
+    def _checked_grid(self, where: str, grid: np.ndarray, dim: int | None) -> np.ndarray:
+        """``grid`` in float16; UserError where it is of another shape, not finite or has 49 equal cells."""
+        if grid.ndim == 3 and grid.shape[:2] == (GRID_SIDE, GRID_SIDE):
+            grid = grid.reshape(GRID_CELLS, -1)
+            self.notes[f"grids of {GRID_SIDE} x {GRID_SIDE} x D are read row by row as {GRID_CELLS} x D"] = None
+        check_features(where, grid, (GRID_CELLS, dim))
+        with np.errstate(over="ignore"):
+            halves = grid.astype(np.float16)
+        check_features(where, halves, halves.shape, "finite in float16 (at most 65504)")
+        if (halves == halves[0]).all():
+            raise UserError(where, f"the {GRID_CELLS} cells of its grid are all equal: they tell nothing", EXTRACT)
+        return halves
+
+
+def import_published(dataset: Dataset, folder: Path, published: Published) -> tuple[str, ...]:
+    """Copy published features into a new store in ``folder``; returns what is to be said of how they were read.
+
+    Raises UserError naming the file that is missing, damaged, of another shape, not finite or without meaning, or the
+    folder whose features belong to other images.
     """
     images = dataset.images
-    image_files, caption_files = feature_files(published.images, images), feature_files(published.captions, images)
-    query_files = image_files if published.retrieval is None else feature_files(published.retrieval, images)
-    grid_dim, dim = (array.shape[1] for array in _image_arrays(image_files[0], None, None))
-    query_dim = _vectors(query_files[0], 1, None).shape[1]
+    files = PublishedFiles(published, images)
+    dims = tuple(array.shape[1] for array in files.image(0))
+    own = files.query(0).shape[1] if files.has_query else None
     owners = [image.number for image in images for _ in image.captions]
-    own = query_dim if published.retrieval else None
-    writer = StoreWriter(folder, [image.number for image in images], owners, grid_dim, dim, own)
+    writer = StoreWriter(folder, [image.number for image in images], owners, *dims, own)
     row = 0
     for at, image in enumerate(tqdm(images, "features", unit=" images", disable=None)):
-        writer.grid[at], writer.global_[at : at + 1] = _image_arrays(image_files[at], grid_dim, dim)
+        writer.grid[at], writer.global_[at : at + 1] = files.image(at, dims)
         if writer.separate_query is not None:
-            writer.separate_query[at : at + 1] = _vectors(query_files[at], 1, query_dim)
+            writer.separate_query[at : at + 1] = files.query(at, own)
         count = len(image.captions)
-        writer.caption_global[row : row + count] = _vectors(caption_files[at], count, query_dim)
+        writer.caption_global[row : row + count] = files.captions(at, image, own or dims[1])
         row += count
-    query = writer.global_ if writer.separate_query is None else writer.separate_query
-    first_captions = np.cumsum([0, *(len(image.captions) for image in images[:-1])])
-    check_same_images(published.query, query, writer.caption_global, first_captions)
+    _check_meaning(dataset, published, files, writer)
     writer.flush()
+    return tuple(files.notes)
 
 
-def feature_files(folder: Path, images: Sequence[Image]) -> list[Path]:
-    """The file of each image: ``<image id>.npz`` or, as published for Flickr30k, ``<number of the photo>.npz``.
-
-    Raises UserError for the first that is not there, and says whether the folder is another data set's.
-    """
-    if not folder.is_dir():
-        raise UserError(folder, "no such folder", "correct the path of the features")
-    present = {name for name in os.listdir(folder) if name.endswith(".npz")}
-    by_id = [f"{file_stem(image.id)}.npz" for image in images]
-    by_photo = [f"{Path(image.path).stem.rpartition('_')[2].lstrip('0')}.npz" for image in images]
-    names = max(by_id, by_photo, key=lambda names: len(present.intersection(names)))
-    missing = [name for name in names if name not in present]
-    if len(missing) == len(names):
-        held = f"holds {min(present)}" if present else "is empty"
-        problem = f"has features of none of the {len(names):,} images: {by_id[0]} is expected, and it {held}"
-        raise UserError(folder, problem, "name the folder of this data set's features")
-    if missing:
-        others = f", nor those of {len(missing) - 1:,} other images" if missing[1:] else ""
-        remedy = "fetch or extract it; nothing is put in its place"
-        raise UserError(folder / missing[0], f"the file does not exist{others}", remedy)
-    return [folder / name for name in names]
+def _check_meaning(dataset: Dataset, published: Published, files: PublishedFiles, writer: StoreWriter) -> None:
+    """UserError where the vectors do not tell images or captions apart, or belong to others."""
+    query = writer.global_ if writer.separate_query is None else writer.separate_query
+    one_picture = _all_equal(writer.grid)
+    vectors = {0: writer.global_, 2 if files.has_query else 0: query} if not one_picture else {}
+    for of, array in (vectors | {1: writer.caption_global}).items():
+        if _all_equal(array):
+            problem = f"has the vector that all {len(array):,} have: it tells nothing"
+            raise UserError(files.called(0, of), problem, EXTRACT)
+    if one_picture:
+        files.notes[f"{published.images}: all {len(writer.grid):,} images have one and the same grid"] = None
+    first = np.cumsum([0, *(len(image.captions) for image in dataset.images[:-1])])
+    check_same_images(published.query, query, writer.caption_global, first)
+    texts = [image.captions[0].tokens for image in dataset.images]
+    check_same_captions(published.captions, writer.caption_global, texts, first)
 
 
-def _image_arrays(path: Path, grid_dim: int | None, dim: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Grid (49, D) as the store keeps it, in float16, and global vector (1, E) of one published file."""
-    arrays = read_npz(path, "features", "g_feature")
-    check_features(path, arrays["features"], (GRID_CELLS, grid_dim))
-    check_features(path, arrays["g_feature"], (1, dim))
+def _all_equal(rows: np.ndarray) -> bool:
+    """Whether two or more rows are one and the same."""
+    return len(rows) > 1 and not any((row != rows[0]).any() for row in rows[1:])
+
+
+def _checked_vectors(where: str, vectors: np.ndarray, count: int, dim: int | None) -> np.ndarray:
+    """Global vectors (count, E) in float32; UserError where they are of another shape, not finite or have no length."""
+    if vectors.ndim == 1 and count == 1:
+        vectors = vectors[None]
+    check_features(where, vectors, (count, dim))
     with np.errstate(over="ignore"):
-        grid = arrays["features"].astype(np.float16)
-    check_features(path, grid, grid.shape, "finite in float16 (at most 65504)")
-    return grid, arrays["g_feature"]
-
-
-def _vectors(path: Path, count: int, dim: int | None) -> np.ndarray:
-    """Global vectors (count, E') of one published file."""
-    vectors = read_npz(path, "g_feature")["g_feature"]
-    check_features(path, vectors, (count, dim))
+        vectors = vectors.astype(np.float32)
+        lengths = np.linalg.norm(vectors, axis=1)
+    check_features(where, vectors, vectors.shape, "finite in float32")
+    wrong = np.flatnonzero(~((lengths >= SHORTEST) & np.isfinite(lengths)))
+    if len(wrong):
+        which = f"vector {wrong[0] + 1} of {count}" if count > 1 else "its vector"
+        raise UserError(where, f"{which} has length {lengths[wrong[0]]:g}, and so no direction", EXTRACT)
     return vectors
 
 
@@ -123,11 +199,10 @@ def check_same_images(folder: Path, query: np.ndarray, captions: np.ndarray, fir
     """
     if len(query) < IMAGES_TO_JUDGE:
         return
-    rows = np.linspace(0, len(query) - 1, IMAGES_TO_JUDGE).astype(int)
+    rows = _sample(len(query))
     images, own = unit(query[rows]), unit(captions[first[rows]])
     near, far = (images * own).sum(axis=1), (images * np.roll(own, 1, axis=0)).sum(axis=1)
-    gain = near - far
-    if gain.mean() < STANDARD_ERRORS * gain.std() / len(gain) ** 0.5:
+    if _no_nearer(near, far):
         problem = (
             f"an image is no nearer to its own captions than to another's "
             f"(cosine {near.mean():.3f} and {far.mean():.3f} over {len(rows):,} images)"
@@ -136,6 +211,51 @@ def check_same_images(folder: Path, query: np.ndarray, captions: np.ndarray, fir
         raise UserError(folder, problem, remedy)
 
 
-def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """The arrays ``names`` of one published file."""
-    return read_arrays(path, names, "fetch or extract it; nothing is put in its place")
+def check_same_captions(folder: Path, captions: np.ndarray, texts: Sequence[Sequence[str]], first: np.ndarray) -> None:
+    """UserError if the vectors of captions with words in common are no nearer than those of others.
+
+    It finds features of other images where the captions' are shifted as the images' own, so that
+    :func:`check_same_images` sees nothing. ``texts``: the words of each image's first caption, ``first`` (n,) its row
+    in ``captions``. Where few captions have words in common, nothing is said.
+    """
+    if len(texts) < IMAGES_TO_JUDGE:
+        return
+    rows = _sample(len(texts))
+    alike = shared_words([texts[row] for row in rows])
+    np.fill_diagonal(alike, 0)
+    nearest = alike.argmax(axis=1)
+    judged = np.flatnonzero(alike.max(axis=1) >= ALIKE)
+    if len(judged) < IMAGES_TO_JUDGE // 4:
+        return
+    vectors = unit(captions[first[rows]])
+    own, others = vectors[judged], vectors[nearest[judged]]
+    near, far = (own * others).sum(axis=1), (own * np.roll(others, 1, axis=0)).sum(axis=1)
+    if _no_nearer(near, far):
+        problem = (
+            f"captions with the same words are no nearer to each other than to others "
+            f"(cosine {near.mean():.3f} and {far.mean():.3f} over {len(judged):,} captions)"
+        )
+        remedy = (
+            "these are vectors of other sentences: name the folder of this data set's; see data.*.features_named_by"
+        )
+        raise UserError(folder, problem, remedy)
+
+
+def shared_words(texts: Sequence[Sequence[str]]) -> np.ndarray:
+    """Cosine (n, n) of the sets of words of n texts, rare words counting more."""
+    ids = {word: at for at, word in enumerate(dict.fromkeys(word for text in texts for word in text))}
+    bags = np.zeros((len(texts), len(ids)), np.float32)
+    for bag, text in zip(bags, texts, strict=True):
+        bag[[ids[word] for word in text]] = 1
+    bags = unit(bags * np.log(len(texts) / bags.sum(axis=0)))
+    return bags @ bags.T
+
+
+def _sample(n: int) -> np.ndarray:
+    return np.linspace(0, n - 1, IMAGES_TO_JUDGE).astype(int)
+
+
+def _no_nearer(near: np.ndarray, far: np.ndarray) -> bool:
+    """Whether the gain of cosines ``near`` over ``far`` may be chance."""
+    gain = near - far
+    return bool(gain.mean() < STANDARD_ERRORS * gain.std() / len(gain) ** 0.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,8 @@ from rdt.data.dataset import Dataset, load_role
 from rdt.data.public import PublicSet, public_set
 from rdt.errors import UserError
 from rdt.experiment.settings import Data, Experiment, Role
-from rdt.features.imported import feature_files
+from rdt.features.naming import entries_of
+from rdt.features.sources import open_source
 
 GRID = 49 * 2048  # numbers in a grid of CLIP RN101
 VECTOR = 512  # in a global vector of CLIP
@@ -68,7 +68,8 @@ def _role_items(role: Role, data: Data, root: Path, extract: str) -> Iterator[It
     annotations, dataset = _annotations(role, data, root, public)
     yield annotations
     folders = {key: root / getattr(data, key) for key in NUMBERS if getattr(data, key)}
-    features = [_features(role, key, folder, dataset, public, extract) for key, folder in folders.items()]
+    together = dataset is not None and _fault(list(folders.values()), data, dataset) is None
+    features = [_features(role, key, folder, data, dataset, together, extract) for key, folder in folders.items()]
     if data.images:
         needed = not data.features or not all(item.in_place for item in features)
         yield _photographs(role, data, root, dataset, needed)
@@ -76,7 +77,8 @@ def _role_items(role: Role, data: Data, root: Path, extract: str) -> Iterator[It
 
 
 def _annotations(role: Role, data: Data, root: Path, public: PublicSet | None) -> tuple[Item, Dataset | None]:
-    path = root / data.annotations
+    files = [root / name for name in data.annotation_files]
+    path = next((path for path in files if not path.is_file()), files[0])
     wanted = f", {size(public.size)}" if public else ""
     fetch = f"put the annotations to {path}"
     if public:
@@ -88,37 +90,49 @@ def _annotations(role: Role, data: Data, root: Path, public: PublicSet | None) -
         dataset = load_role(role, without_photographs, Path(), root)
     except UserError as error:
         return Item(role, "annotations", path, error.problem, False, error.remedy), None
-    found = f"{size(path.stat().st_size)}, {len(dataset.images):,} images"
+    found = f"{size(sum(path.stat().st_size for path in files))}, {len(dataset.images):,} images"
     if public and len(dataset.images) != public.images:
         found += f" (all of the public file are {public.images:,})"
     return Item(role, "annotations", path, found, True), dataset
 
 
+def _fault(folders: Sequence[Path], data: Data, dataset: Dataset) -> UserError | None:
+    """What is wrong with the features in these places; None where they have all images."""
+    try:
+        entries_of([open_source(path) for path in folders], dataset.images, data.features_named_by or None)
+    except UserError as error:
+        return error
+    return None
+
+
 def _features(
-    role: Role, key: str, folder: Path, dataset: Dataset | None, public: PublicSet | None, extract: str
+    role: Role, key: str, folder: Path, data: Data, dataset: Dataset | None, together: bool, extract: str
 ) -> Item:
-    fetch = f"{extract}  # or copy published features there"
-    present = sum(entry.name.endswith(".npz") for entry in os.scandir(folder)) if folder.is_dir() else 0
+    """One place of a role's features; ``together``: all of them have all images."""
+    fetch, public = f"{extract}  # or copy published features there", public_set(data)
+    source = open_source(folder) if folder.is_dir() else None
+    present = len(source.entries) if source else 0
     images = len(dataset.images) if dataset else public.images if public else None
     of_all = "" if images is None else f" of {images:,}"
-    if dataset is None or not present:
+    if dataset is None or not (present or folder.is_file()):
         per_image, per_caption = NUMBERS[key]
         total = public and FLOAT * (per_image * public.images + per_caption * public.captions)
         expected = f", {size(total)} as published" if total else ""
         return Item(role, key, folder, f"{present:,}{of_all} .npz{expected}", False, fetch)
-    try:
-        files = feature_files(folder, dataset.images)
-    except UserError as error:
-        return Item(role, key, folder, f"{present:,} .npz; {error.problem} ({Path(error.where).name})", False, fetch)
-    about = files[0].stat().st_size * len(files)
-    return Item(role, key, folder, f"{len(files):,}{of_all} .npz, about {size(about)}", True)
+    if not together and (error := _fault([folder], data, dataset)):
+        told = f"{error.problem} ({Path(error.where).name})"
+        return Item(role, key, folder, f"{present:,} .npz; {told}" if source else told, False, fetch)
+    if source is None:
+        return Item(role, key, folder, f"a file of all {images:,}, {size(folder.stat().st_size)}", True)
+    about = Path(source.called(min(source.entries))).stat().st_size * len(dataset.images)
+    return Item(role, key, folder, f"{len(dataset.images):,}{of_all} .npz, about {size(about)}", True)
 
 
 def _photographs(role: Role, data: Data, root: Path, dataset: Dataset | None, needed: bool) -> Item:
     folder, public = root / data.images, public_set(data)
     fetch = f"put the photographs to {folder}/"
     if public:
-        fetch = public.photographs.format(root=root, name=data.annotations, folder=folder)
+        fetch = public.photographs.format(root=root, name=data.annotation_files[0], folder=folder)
     expected = f", {size(public.photo_size)}" if public else ""
     if not folder.is_dir():
         return Item(role, "images", folder, f"missing{expected}", False, fetch, needed)

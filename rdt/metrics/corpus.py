@@ -22,6 +22,7 @@ from rdt.data.coco import references_by_image, results_by_image
 from rdt.data.identity import ImageId
 from rdt.data.matching import matched
 from rdt.errors import UserError
+from rdt.experiment.settings import ENGLISH
 from rdt.metrics.bleu import bleu_counts, bleu_values
 from rdt.metrics.ciderd import CiderD
 from rdt.metrics.meteor import Meteor, MeteorScores
@@ -29,7 +30,7 @@ from rdt.metrics.names import BLEU, MEANS, METRICS, RECORD
 from rdt.metrics.ngrams import count_ngrams
 from rdt.metrics.spice import dependency, original
 from rdt.metrics.statistics import Statistics
-from rdt.metrics.tokenizer import Tokenizer
+from rdt.metrics.tokenizer import OtherTokenizer, Tokenizer
 
 SpiceScore = Callable[[Sequence[str], Sequence[Sequence[str]]], np.ndarray]
 Texts = tuple[tuple[str, ...], ...]  # the references of each image, as written
@@ -84,12 +85,15 @@ def _words(tokens: str) -> list[str]:
 class Scorer:
     """Scores captions against references; a context manager, because METEOR is a living process.
 
-    ``cache`` is a folder in which answers of METEOR and parses of SPICE are kept, by the digest of their texts.
+    ``cache`` is a folder in which answers of METEOR and parses of SPICE are kept, by the digest of their texts. Of
+    another ``language`` than English those two, which are made for it, are not run, and words are told apart by
+    spaces, punctuation and, in scripts without spaces, characters.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
+    def __init__(self, cache: Path | None = None, language: str = ENGLISH) -> None:
         self._cache = cache
-        self._tokenizer = Tokenizer()
+        self._language = language
+        self._tokenizer = Tokenizer() if language == ENGLISH else OtherTokenizer()
         self._meteor = Meteor(cache / "meteor" if cache else None)
         self._tokens: dict[Texts, list[list[str]]] = {}
         self._tables: OrderedDict[Texts, Tables] = OrderedDict()
@@ -103,10 +107,14 @@ class Scorer:
     @property
     def spice(self) -> str | None:
         """Which SPICE runs here: ``SPICE``, ``SPICE-dp`` or none."""
-        return self._spice[0]
+        return self._spice[0] if self._language == ENGLISH else None
 
     def not_run(self, metrics: Sequence[str] = METRICS) -> dict[str, str]:
         """Which of ``metrics`` cannot be computed here, with the reason."""
+        if self._language != ENGLISH:
+            reason = f"is made for English, and the captions are in another language ({self._language})"
+            english = [name for name in metrics if RECORD[name].english]
+            return {name: f"not run: {RECORD[name].title} {reason}" for name in english}
         return {"S": f"not run: {self._spice[2]}"} if "S" in metrics and self.spice is None else {}
 
     @cached_property

@@ -3,6 +3,7 @@
 It runs the same program on one text a line. The program looks ahead: a text that ends in an initial or in one of
 a few abbreviations (``... a letter K.``) keeps its full stop or loses it depending on how the next text begins.
 So the tokens of such a text are looked up together with the text that follows it; all others by themselves.
+Other languages than English have a tokenizer of their own, :class:`OtherTokenizer`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from rdt.data.sentences import tokenize_apart
 from rdt.errors import UserError
 from rdt.metrics.java import JARS, JavaProgram
 
@@ -55,6 +57,17 @@ class Tokenizer:
     def _add(self, keys: Iterable[_Key]) -> None:
         new = list(dict.fromkeys(key for key in keys if key not in self._tokens))
         self._tokens |= zip(new, _tokens_of(new), strict=True)
+
+
+class OtherTokenizer:
+    """Words of texts in other languages than English, see ``rdt.data.sentences.tokenize_apart``."""
+
+    def prepare(self, documents: Iterable[Sequence[str]]) -> None:
+        """Nothing: no program is started."""
+
+    def tokens(self, texts: Sequence[str]) -> list[str]:
+        """The words of each text, joined by spaces."""
+        return [" ".join(tokenize_apart(text)) for text in texts]
 
 
 def one_line(text: str) -> str:

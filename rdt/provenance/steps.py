@@ -30,6 +30,7 @@ from rdt.experiment.runs import (
     encoder_configuration,
     resolved_configuration,
     settings_digest,
+    stated,
 )
 from rdt.experiment.settings import Experiment, Role, pool_role
 from rdt.experiment.sides import SidePaths
@@ -146,7 +147,9 @@ def annotations(experiment: Experiment, paths: Paths, role: Role) -> dict[str, P
     if data.source == "scenes":
         return {"annotations": paths.scenes(role) / "dataset.json"}
     skipped = skip_list(data, root)
-    return {"annotations": root / data.annotations} | ({} if skipped is None else {"skipped": skipped})
+    first, *more = (root / name for name in data.annotation_files)
+    files = {"annotations": first} | {f"annotations_{n}": path for n, path in enumerate(more, start=2)}
+    return files | ({} if skipped is None else {"skipped": skipped})
 
 
 def _of(prefix: str, files: Mapping[str, Path]) -> dict[str, Path]:
@@ -299,7 +302,7 @@ def score(plan: Plan, paths: Paths, role: Role, split: str) -> Step:
     inputs, documents = _scored(plan, paths, role, split)
     cells = [cell for cell in plan.cells if (cell.role, cell.split) == (role, split)]
     files = (*documents, paths.baselines(role, split))
-    settings = {"rows": _cells_digest(cells)}
+    settings = _asked(plan, cells)
     return _step("score", plan, paths, paths.score_set(role, split), settings, inputs, files, role=role, split=split)
 
 
@@ -316,6 +319,11 @@ def _scored(plan: Plan, paths: Paths, role: Role, split: str) -> tuple[dict[str,
         **{f"{run}/{variant}": _captions(paths, run, variant) for run, variant in networks},
     }
     return inputs, [file for path in documents for file in (path, path.with_suffix(".parquet"))]
+
+
+def _asked(plan: Plan, cells: Sequence[Cell]) -> dict[str, str]:
+    """What scores are made with: what is asked about networks, and the language where it is another than English."""
+    return {"rows": _cells_digest(cells)} | stated(plan.experiment.metrics)
 
 
 def _cells_digest(cells: Sequence[Cell]) -> str:
@@ -395,7 +403,7 @@ def side(of: SidePlan, paths: Paths) -> Step:
     table, apart = paths.side_table(of.name), SidePaths.beside(paths, of.name)
     inputs, documents = _scored(of.plan, apart, "primary", "test")
     inputs[of.name] = named(of.file)
-    settings = {"rows": _cells_digest(of.plan.cells)}
+    settings = _asked(of.plan, of.plan.cells)
     return _step(of.name, of.plan, apart, table, settings, inputs, (*documents, table))
 
 

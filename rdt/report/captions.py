@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from rdt.data.dataset import Image, tokenize
+from rdt.data.dataset import Image
+from rdt.data.sentences import tokenize
 from rdt.metrics.names import TWINS_COLUMN
 from rdt.report.gallery import CIDER, Cast, Gallery, ShownNetwork
 

@@ -24,7 +24,7 @@ def cost_estimate(plan: Plan, paths: Paths) -> str:
     sizes = sizes_of(plan.experiment, paths)
     unknown = next((role for role in plan.experiment.data if role not in sizes), None)
     if unknown is not None:
-        path = plan.experiment.data[unknown].annotations
+        path = ", ".join(plan.experiment.data[unknown].annotation_files)
         return f"no estimate of the cost: {path} is not there, or not annotations, and no public file is called so"
     return estimate_table(cost(plan, sizes))
 
@@ -60,12 +60,12 @@ def _image_counts(experiment: Experiment, role: Role) -> dict[str, int] | None:
     data = experiment.data[role]
     if data.source == "scenes":
         return {"train": data.train, "val": data.val, "test": data.test}
-    path = Path(experiment.data_root) / data.annotations
+    paths = [Path(experiment.data_root) / name for name in data.annotation_files]
     public = public_set(data)
-    if not path.is_file():
+    if not all(path.is_file() for path in paths):
         return public.splits if public else None
     try:
-        entries = read_json(path)["images"]
+        entries = [entry for path in paths for entry in read_json(path)["images"]]
         if data.source == "nocaps":
             return {"test": len(entries)}
         found = Counter(entry["split"] for entry in entries)

@@ -11,7 +11,7 @@ from rdt.data.dataset import Image
 from rdt.data.identity import ImageId
 from rdt.metrics.corpus import Request, Scorer
 from rdt.metrics.diversity import distinct_n
-from rdt.scoring.references import REFERENCES, Targets
+from rdt.scoring.references import ORDINARY, Targets
 
 
 def baselines(
@@ -27,19 +27,19 @@ def baselines(
     image.
     """
     references = targets.references("c5")
-    if references is None:
-        return {"role": targets.role, "split": targets.split, "not_run": targets.lack("c5")}
+    if references is None or targets.least < 2:
+        reason = targets.lack("c5") if references is None else "not run: a human's caption needs a second reference"
+        return {"role": targets.role, "split": targets.split, "not_run": reason}
     commonest = most_frequent_caption(train)
     humans = [
         Request(
             {image: texts[turn] for image, texts in references.items()},
             {image: texts[:turn] + texts[turn + 1 :] for image, texts in references.items()},
         )
-        for turn in range(REFERENCES["c5"])
+        for turn in range(min(ORDINARY, targets.least))
     ]
-    others = {"most_frequent": dict.fromkeys(references, commonest)}
-    if retrieved is not None:
-        others |= {"retrieved": {image: retrieved[image] for image in references}}
+    nearest = {} if retrieved is None else {"retrieved": {image: retrieved[image] for image in references}}
+    others = {"most_frequent": dict.fromkeys(references, commonest)} | nearest
     scores = scorer.score_many([*humans, *(Request(captions, references) for captions in others.values())])
     turns, found = scores[: len(humans)], dict(zip(others, scores[len(humans) :], strict=True))
     first = scorer.words([texts[0] for texts in references.values()])

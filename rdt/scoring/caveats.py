@@ -60,7 +60,8 @@ def not_english(texts: Sequence[str], metrics: Iterable[str]) -> list[str]:
     names = [RECORD[name].title for name in metrics if name in ENGLISH]
     reason = _foreign(texts) if names else None
     verb = "are" if len(names) > 1 else "is"
-    return [f"{' and '.join(names)} {verb} made for English, and {reason}: do not use it"] if reason else []
+    remedy = "name the language: --language, or metrics.language of an experiment"
+    return [f"{' and '.join(names)} {verb} made for English, and {reason}; {remedy}"] if reason else []
 
 
 def _foreign(texts: Sequence[str]) -> str | None:

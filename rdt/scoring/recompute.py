@@ -92,7 +92,7 @@ def recompute(workspace: Workspace, cells: Sequence[Cell], metrics: frozenset[st
     """
     found = caption_sets(cells)
     count = 0
-    with Scorer() as scorer:
+    with Scorer(language=workspace.experiment.metrics.language) as scorer:
         unknown = scorer.not_run([name for name in METRICS if name in metrics])
         for role, split in dict.fromkeys((captions.role, captions.split) for captions in found):
             again = Recomputer(workspace.paths, targets_of(workspace, role, split), scorer)

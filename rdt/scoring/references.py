@@ -1,8 +1,8 @@
 """The references that captions are scored against, and the images of a split in their order.
 
-The set ``c5`` are an image's ordinary references. The protocol on COCO scores against all of them (pycocoevalcap;
-Karpathy's test images have 5 to 7). Where every image has 40, these hold Table III's other set, ``c40``, and the
-first five are the ordinary ones, as on the online server.
+The set ``c5`` are an image's ordinary references, however many. The protocol on COCO scores against all of them
+(pycocoevalcap; Karpathy's test images have 5 to 7). Where every image has 40, these hold Table III's other set,
+``c40``, and the first five are the ordinary ones, as on the online server.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from rdt.experiment.settings import Role
 from rdt.metrics.corpus import Scorer
 from rdt.workspace import Workspace
 
-REFERENCES = {"c5": 5, "c40": 40}  # how many each image needs
+ORDINARY = 5  # references of an image on the online server, the first of c40
+REFERENCES = {"c5": 1, "c40": 40}  # how many each image needs
 DOMAINS = {"in": "in-domain", "near": "near-domain", "out": "out-domain"}
 
 
@@ -42,7 +43,7 @@ class Targets:
     @property
     def ordinary(self) -> int | None:
         """How many of an image's references are its ordinary ones, the first; None for all of them."""
-        return REFERENCES["c5"] if self.least >= REFERENCES["c40"] else None
+        return ORDINARY if self.least >= REFERENCES["c40"] else None
 
     def references(self, scope: str) -> dict[ImageId, list[str]] | None:
         """References by image id of a scope ``set`` or ``set/domain``, or None where an image has too few."""

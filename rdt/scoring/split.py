@@ -17,7 +17,7 @@ from rdt.workspace import Workspace
 def score_split(workspace: Workspace, role: Role, split: str) -> None:
     """Score every caption file of a role and split that the tables ask about, and its baselines, which come last."""
     targets, train = targets_of(workspace, role, split), split_images(workspace, pool_role(role), "train")
-    with Scorer(workspace.paths.cache) as scorer:
+    with Scorer(workspace.paths.cache, workspace.experiment.metrics.language) as scorer:
         documents = score_plan(workspace.plan, workspace.paths, targets, scorer)
         retrieved = _first_retrieved(workspace, targets) if workspace.plan.learnt(role, split) else None
         document = baselines(targets, train, retrieved, scorer)

@@ -11,7 +11,7 @@ from rdt.studies.workspace import StudyWorkspace
 
 def write_comparison(workspace: StudyWorkspace) -> SettingComparison:
     """Score the networks of both settings; write ``comparison.json`` and the page."""
-    with Scorer(workspace.paths.cache) as scorer:
+    with Scorer(workspace.paths.cache, workspace.experiment.metrics.language) as scorer:
         comparison = compare_settings(workspace, scorer)
     atomic_write_json(workspace.report / "comparison.json", comparison.document())
     atomic_write_text(workspace.report / "README.md", study_page(workspace, comparison))

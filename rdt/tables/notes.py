@@ -20,8 +20,10 @@ SPICE_DP_NOTE = (
 
 def metric_note(values: Sequence[Value]) -> str:
     """Full names of the metrics of a table."""
-    used = dict.fromkeys(RECORD[value.cell.metric].legend for value in values)
-    return f"{', '.join(used)}; all times 100."
+    used = dict.fromkeys(RECORD[value.cell.metric] for value in values)
+    english = [metric.name for metric in used if metric.english]
+    made_for = f" {' and '.join(english)}: made for English." if english else ""
+    return f"{', '.join(dict.fromkeys(metric.legend for metric in used))}; all times 100.{made_for}"
 
 
 def data_note(experiment: Experiment, values: Sequence[Value]) -> str:

@@ -18,7 +18,7 @@ from rdt.workspace import Workspace
 def score_side(workspace: Workspace, side: SidePlan) -> None:
     """Score the networks of a side plan."""
     paths = SidePaths.beside(workspace.paths, side.name)
-    with Scorer(paths.cache) as scorer:
+    with Scorer(paths.cache, workspace.experiment.metrics.language) as scorer:
         score_plan(side.plan, paths, targets_of(workspace, "primary", "test"), scorer)
 
 

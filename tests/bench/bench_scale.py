@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
-from rdt.data.dataset import tokenize
+from rdt.data.sentences import tokenize
 from rdt.data.tokens import sentence, token_row
 from rdt.data.vocabulary import build_vocabulary
 from rdt.features.retrieval import Pool, Retrieved, retrieve, unit

@@ -3,7 +3,7 @@
     python -m tests.bench.coco IDS dataset_coco.json
 
 IDS is a folder with ``karpathy_{train,val,test}_ids.txt``, COCO's ids of each split, one a line. Who has Karpathy's own
-``dataset_coco.json`` needs none of this. The words are those of ``rdt.data.dataset.tokenize`` and the images of
+``dataset_coco.json`` needs none of this. The words are those of ``rdt.data.sentences.tokenize`` and the images of
 a split come in the order of its ids, while Karpathy's file has its own tokens and its own order.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rdt.data.coco import References, references_by_image
-from rdt.data.dataset import tokenize
+from rdt.data.sentences import tokenize
 from rdt.files import atomic_write_text
 from rdt.metrics.java import JARS
 

@@ -136,12 +136,12 @@ def build_vocabulary(user: User) -> str:
     return told
 
 
-def empty_captions(document: Document) -> None:
-    document["images"][3]["sentences"] = []
+def no_sentences(document: Document) -> None:
+    document["images"][3]["sentences"] = 7
 
 
-def no_tokens(document: Document) -> None:
-    document["images"][3]["sentences"][0]["tokens"] = []
+def no_words(document: Document) -> None:
+    document["images"][3]["sentences"][0] = {"sentid": 1}
 
 
 def duplicate(document: Document) -> None:
@@ -163,8 +163,8 @@ def no_images(document: Document) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (empty_captions, "has no captions; remove the image or add its captions"),
-        (no_tokens, "has a sentence without tokens"),
+        (no_sentences, "has no 'sentences' of type list; correct the entry"),
+        (no_words, "has a sentence with neither 'tokens' nor 'raw'"),
         (duplicate, "occurs more than once; keep one entry an image"),
         (no_val, "split 'val' has no images"),
         (unknown_split, "has split 'training', expected one of train"),
@@ -184,8 +184,8 @@ def again(user: User, *commands: str) -> None:
 
 
 def test_the_image_at_fault_is_named(user):
-    document = own_data(user, empty_captions)
-    assert f"image {document['images'][3]['imgid']} has no captions" in build_vocabulary(user)
+    document = own_data(user, no_sentences)
+    assert f"image {document['images'][3]['imgid']} has no 'sentences'" in build_vocabulary(user)
 
 
 def test_truncated_annotations(user):

@@ -424,4 +424,5 @@ TELUGU = ["ఒక మనిషి సైకిల్ తొక్కుతున
 def test_metrics_that_are_made_for_english(texts, told):
     assert not_english(texts, ["B@1", "R", "C"]) == []
     found = not_english(texts, ["B@1", "M", "C", "S"])
-    assert found == ([f"METEOR and SPICE are made for English, and {told}: do not use it"] if told else [])
+    remedy = "name the language: --language, or metrics.language of an experiment"
+    assert found == ([f"METEOR and SPICE are made for English, and {told}; {remedy}"] if told else [])

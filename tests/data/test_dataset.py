@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from rdt.data.dataset import Caption, load_karpathy, load_nocaps, load_role, tokenize
+from rdt.data.dataset import load_karpathy, load_nocaps, load_role
 from rdt.data.photograph import open_image
+from rdt.data.sentences import Caption, tokenize, tokenize_apart
 from rdt.errors import UserError
 from rdt.experiment.settings import Data
 
@@ -79,6 +81,87 @@ def test_tokenize() -> None:
     assert tokenize("A t-shirt's “big” dog -- 2 of them.") == ("a", "tshirts", "big", "dog", "2", "of", "them")
 
 
+# ---- what is left out or converted
+
+
+def sentences_of(image_id: int, *sentences: object) -> dict:
+    return entry(image_id, "test") | {"sentences": list(sentences)}
+
+
+def test_images_without_captions_and_sentences_without_words_are_left_out_and_counted(folder: Path) -> None:
+    more = [
+        sentences_of(5),
+        entry(6, "test") | {"sentences": None},
+        sentences_of(7, {"tokens": [], "raw": ""}, {"tokens": ["."], "raw": "."}),
+        sentences_of(8, {"tokens": [], "raw": "..."}, {"tokens": ["A", "", "dog"], "raw": "A dog."}, {"raw": "\u2026"}),
+    ]
+    path, images, name = write(folder, {"images": [*KARPATHY["images"], *more]})
+    dataset = load_karpathy(path, images, name)
+    assert [image.id for image in dataset.images] == [0, 1, 2, 3, 4, 8]
+    assert dataset.by_id[8].captions == (Caption(("a", "dog"), "A dog."),) and dataset.by_id[8].left_out == (0, 2)
+    assert dataset.notes == (
+        f"{path}: 4 sentences without words left out",
+        f"{path}: 3 images without captions left out",
+    )
+
+
+def test_sentences_without_tokens_have_the_words_of_cocos_splits(folder: Path) -> None:
+    texts = ["It's a T-shirt, on sand!", {"raw": "Two boats.", "tokens": []}]
+    path, images, name = write(folder, {"images": [*KARPATHY["images"], sentences_of(5, *texts)]})
+    dataset = load_karpathy(path, images, name)
+    assert dataset.by_id[5].captions == (
+        Caption(("its", "a", "tshirt", "on", "sand"), "It's a T-shirt, on sand!"),
+        Caption(("two", "boats"), "Two boats."),
+    )
+    assert dataset.notes == (f"{path}: 2 sentences without tokens, whose words are taken as COCO's splits have them",)
+
+
+def test_nocaps_without_some_captions(folder: Path) -> None:
+    document = nocaps(annotations=[*NOCAPS["annotations"][:1], {"image_id": 7, "caption": "..."}])
+    path, images, name = write(folder, document)
+    dataset = load_nocaps(path, images, name)
+    assert [image.id for image in dataset.images] == [9]
+    assert dataset.notes == (
+        f"{path}: 1 sentence without words left out",
+        f"{path}: 1 image without captions left out",
+    )
+
+
+def test_several_files_are_one_data_set(folder: Path) -> None:
+    parts = [{"images": KARPATHY["images"][:2]}, {"images": KARPATHY["images"][2:] + [sentences_of(9)]}]
+    for name, part in zip(("a.json", "b.json"), parts, strict=True):
+        (folder / name).write_text(json.dumps(part))
+    data = Data(source="karpathy", annotations=("a.json", "b.json"), images="images")
+    dataset = load_role("primary", data, folder, folder)
+    assert [image.id for image in dataset.images] == [0, 1, 2, 3, 4]
+    assert dataset.notes == (f"{folder}/b.json: 1 image without captions left out",)
+    with pytest.raises(UserError, match="image id 0 occurs more than once"):
+        load_role("primary", replace(data, annotations=("a.json", "b.json", "a.json")), folder, folder)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("Ein Mädchen fährt über die Straße.", ("ein", "mädchen", "fährt", "über", "die", "straße")),
+        ("Ein Ma\u0308dchen", ("ein", "mädchen")),  # a decomposed letter
+        ("一只狗，在雪地里跑。", tuple("一只狗在雪地里跑")),
+        ("2匹の犬がボールで遊ぶ", tuple("2匹の犬がボールで遊ぶ")),
+        ("رجلٌ يركب درّاجةً.", ("رجلٌ", "يركب", "درّاجةً")),
+        ("हिंदी में", ("हिंदी", "में")),
+        ("iPhone手机", ("iphone", "手", "机")),
+    ],
+)
+def test_words_of_other_scripts(sentence: str, words: tuple[str, ...]) -> None:
+    assert tokenize(sentence) == words
+
+
+def test_words_that_punctuation_divides() -> None:
+    assert tokenize_apart("L'homme, un garde-côte et Hund,Katze_Maus.") == (
+        *("l", "homme", "un", "garde", "côte", "et", "hund", "katze", "maus"),
+    )
+    assert tokenize_apart("A dog's-bed.") == ("a", "dog", "s", "bed")
+
+
 def broken(change) -> dict:
     document = copy.deepcopy(KARPATHY)
     change(document["images"])
@@ -90,15 +173,17 @@ def broken(change) -> dict:
     [
         ({"annotations": []}, "no list 'images'"),
         ([], "no list 'images'"),
-        (broken(lambda images: images[2].update(sentences=[])), "image 2 has no captions"),
-        (broken(lambda images: images[2].pop("sentences")), "image 2 has no 'sentences'"),
+        (broken(lambda images: images[2].update(sentences=[])), "split 'val' has no images"),
+        (broken(lambda images: [image.pop("sentences") for image in images]), "has no captions"),
+        (broken(lambda images: images[2].update(sentences="A ball.")), "image 2 has no 'sentences' of type list"),
         (broken(lambda images: images[1].update(imgid=0)), "image id 0 occurs more than once"),
         (broken(lambda images: images.pop(2)), "split 'val' has no images"),
         (broken(lambda images: [images.pop(0), images.pop(0)]), "split 'train' has no images"),
         (broken(lambda images: [images.pop(), images.pop()]), "split 'test' has no images"),
         (broken(lambda images: images[2].update(split="dev")), "image 2 has split 'dev'"),
-        (broken(lambda images: images[3]["sentences"][0].update(tokens=[])), "image 3 has a sentence without tokens"),
-        (broken(lambda images: images[3]["sentences"][0].pop("tokens")), "image 3 has a sentence without tokens"),
+        (broken(lambda images: images[3].update(sentences=[{}])), "image 3 has a sentence with neither 'tokens' nor"),
+        (broken(lambda images: images[3].update(sentences=[7])), "image 3 has a sentence with neither 'tokens' nor"),
+        (broken(lambda images: images[3].update(sentences=[{"tokens": [7]}])), "whose 'tokens' are no list of words"),
         (broken(lambda images: images[3].pop("filename")), "image 3 has no 'filename'"),
         (broken(lambda images: images[3].pop("imgid")), "images[3] has no 'imgid'"),
         (broken(lambda images: images[3].update(twin=4)), "image 3 names twin 4"),
@@ -122,11 +207,11 @@ def nocaps(**changes) -> dict:
     [
         ({"images": []}, "no list 'annotations'"),
         ({"images": [], "annotations": []}, "split 'test' has no images"),
-        (nocaps(annotations=NOCAPS["annotations"][:1]), "image 7 has no captions"),
+        (nocaps(annotations=[]), "has no captions"),
         (nocaps(images=NOCAPS["images"][:1]), "captions for image 9"),
         (nocaps(images=[*NOCAPS["images"], NOCAPS["images"][0]]), "image id 7 occurs more than once"),
         (nocaps(images=[{**NOCAPS["images"][0], "domain": "far"}]), "image 7 has domain 'far'"),
-        (nocaps(annotations=[{"image_id": 7, "caption": "..."}]), "image 7 has a sentence without tokens"),
+        (nocaps(annotations=[{"image_id": 7, "caption": "..."}]), "has no captions"),
         (nocaps(annotations=[{"image_id": 7}]), "annotation 0 has no 'caption'"),
     ],
 )

@@ -149,3 +149,32 @@ def test_captions_that_cannot_be_matched(document, captions, message):
     with pytest.raises(UserError) as caught:
         matched(captions, references_by_image(document, "a.json"), "r.json")
     assert str(caught.value).startswith(f"r.json: {message}")
+
+
+COCO = {
+    "images": [{"id": n, "file_name": f"{n}.jpg"} for n in (1, 2, 3)],
+    "annotations": [
+        {"image_id": 1, "caption": "a dog"},
+        {"image_id": 3, "caption": "a cat", "is_rejected": True},
+    ],
+}
+OF_SPLIT = {
+    "images": [
+        {"imgid": n, "filename": f"{n}.jpg", "split": "test", "sentences": ["a dog"] * (n == 1)} for n in (1, 2, 3)
+    ]
+}
+
+
+@pytest.mark.parametrize("document", [COCO, OF_SPLIT])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_captions_of_images_that_are_listed_without_one_are_left_out_and_counted(document, by_name):
+    references = references_by_image(document, "A.json")
+    captions = {(f"{n}.jpg" if by_name else n): f"caption {n}" for n in (2, 1, 3)}
+    found = matched(captions, references, "R.json")
+    assert found.captions == {1: "caption 1"}
+    told = "R.json: 2 captions left out, of images that the references list without one, such as 2"
+    assert found.notes[-1] == told and len(found.notes) == 1 + by_name
+    with pytest.raises(UserError, match="has captions only of images that the references list without one"):
+        matched({2: "a dog"}, references, "R.json")
+    with pytest.raises(UserError, match="image 9 has no reference caption"):
+        matched({9: "a dog"}, references, "R.json")

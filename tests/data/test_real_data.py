@@ -27,7 +27,7 @@ from rdt.data.public import PUBLIC
 from rdt.errors import UserError
 from rdt.experiment.file import load_experiment
 from rdt.experiment.settings import Method
-from rdt.features.imported import IMAGES_TO_JUDGE, Published, check_same_images, feature_files, import_published
+from rdt.features.imported import IMAGES_TO_JUDGE, Published, check_same_images, import_published
 from rdt.features.inventory import inventory, size
 from rdt.features.store import FeatureStore
 from rdt.training.schedule import noam
@@ -269,8 +269,9 @@ def test_features_of_another_data_set(stubbed):
     (folder / "flickr30k/RN101_448").rename(folder / "coco/RN101_448")
     told = stubbed.gets(*FEATURES)
     assert told == (
-        "clip/coco/RN101_448: has features of none of the 46 images: 9.npz is expected, and it holds 1000092795.npz; "
-        "name the folder of this data set's features"
+        "clip/coco/RN101_448: has features of none of the 46 images: 9.npz (image id) or 000000000009.npz (the number "
+        "in the photograph's name) or COCO_train2014_000000000009.npz (the photograph's name) is expected, and it "
+        "holds 1000092795.npz; name the folder of this data set's features"
     )
 
 
@@ -315,7 +316,7 @@ def test_float32_and_float16_files_give_the_same_store(data, tmp_path):
     dataset, published = role(data, "novel")
     halves = tmp_path / "halves"
     halves.mkdir()
-    for path in feature_files(published.images, dataset.images):
+    for path in published.images.glob("*.npz"):
         with np.load(path) as arrays:
             np.savez(halves / path.name, features=arrays["features"].astype(np.float16), g_feature=arrays["g_feature"])
     for name, images in (("single", published.images), ("half", halves)):

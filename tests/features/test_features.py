@@ -149,7 +149,7 @@ GRID = np.zeros((GRID_CELLS, GRID_DIM))
         ({"features": GRID + 1e6}, "not finite in float16"),
         ({"features": GRID[:48]}, "shape 48 x 6, expected 49 x"),
         ({"features": GRID[0]}, "shape 6, expected 49 x"),
-        ({"g_feature": np.zeros(DIM)}, "shape 4, expected 1 x"),
+        ({"g_feature": np.ones((2, DIM))}, "shape 2 x 4, expected 1 x"),
         ({"features": None}, "no array 'features'"),
         ({"g_feature": None}, "no array 'g_feature'"),
         ({"features": GRID.astype(str)}, "expected numbers"),
@@ -165,7 +165,7 @@ def test_a_wrong_array_is_an_error_that_names_the_file(tmp_path, replaced, told)
 def test_dimensions_are_those_of_the_first_image(tmp_path):
     data = dataset()
     features, captions = published(tmp_path, data)
-    np.savez(features / "3.npz", features=GRID[:, :5], g_feature=np.zeros((1, DIM)))
+    np.savez(features / "3.npz", features=GRID[:, :5], g_feature=np.ones((1, DIM)))
     with pytest.raises(UserError, match=r"features/3\.npz: features of shape 49 x 5, expected 49 x 6"):
         imported(tmp_path, data, features, captions)
 

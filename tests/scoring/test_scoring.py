@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import exp
 
 import pandas as pd
 import pytest
@@ -174,6 +175,26 @@ def test_baselines_by_hand(scorer):
     assert document.get("spice") == scorer.spice
 
 
+def test_baselines_of_three_references_and_of_one(scorer):
+    targets = Targets("primary", "test", (image(1, *FIVE[:3]), image(2, *OTHER[:3])))
+    document = baselines(targets, [image(8, "a red ball")], None, scorer)
+    # Each of three in turn against the two others: the third has two of their three words, and a penalty for it.
+    assert document["human"]["B@1"] == pytest.approx(100 * (2 + exp(1 - 3 / 2)) / 3) and "retrieved" not in document
+    alone = Targets("primary", "test", (image(1, "a ball"), image(2, "a cube")))
+    told = baselines(alone, [image(8, "a red ball")], None, scorer)["not_run"]
+    assert told == "not run: a human's caption needs a second reference"
+
+
+def test_another_language_leaves_english_metrics_out_of_a_document(paths):
+    targets = Targets("primary", "test", (image(7, *FIVE), image(3, *OTHER)))
+    write(paths, {3: "a blue cube", 7: "a blue cube"})
+    system = System("rdt-s0-00000000", "xe", 0, "primary", ("c5",), 0)
+    with Scorer(language="de") as other:
+        (document,) = score_systems(paths, targets, [system], {"primary": VOCABULARY}, other).values()
+    assert set(document["scopes"]["c5"]["metrics"]) == {"B@1", "B@2", "B@3", "B@4", "R", "C"}
+    assert set(document["not_run"]) == {"M", "S"} and "spice" not in document
+
+
 def test_most_frequent_caption_takes_the_first_of_equals():
     assert most_frequent_caption([image(1, "b c"), image(2, "a b", "B c.", "a b")]) == "b c"
 
@@ -200,7 +221,9 @@ def test_twins_are_one_unit_whatever_their_ids():
         ((5, 7), [5, 7], False),  # as COCO's test images: the protocol scores against all of an image's
         ((8, 39), [8, 39], False),
         ((40, 41), [5, 5], True),  # the scenes' 40 stand for the server's, whose c5 are the first five
-        ((4, 6), None, False),
+        ((4, 6), [4, 6], False),  # as many as there are
+        ((1, 1), [1, 1], False),
+        ((0, 5), None, False),
     ],
 )
 def test_an_image_is_scored_against_all_its_ordinary_references(counts, ordinary, forty):

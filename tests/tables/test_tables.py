@@ -267,7 +267,7 @@ def test_markdown_cells(tables):
     assert "(1) not run: needs Java 8-14 and CoreNLP" in text
     assert r"| **100.0**\* [" in text
     assert "- Ours is measured on rendered images: scenes (primary). The paper's numbers are about photographs" in text
-    assert "- B@n: BLEU-n, M: METEOR, R: ROUGE-L, C: CIDEr, S: SPICE; all times 100." in text
+    assert "- B@n: BLEU-n, M: METEOR, R: ROUGE-L, C: CIDEr, S: SPICE; all times 100. M and S: made for English." in text
     assert text.index("**Autoregressive**") < text.index("EVCAP") < text.index("**Non-Autoregressive**")
 
 
