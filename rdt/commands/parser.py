@@ -18,7 +18,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rdt",
         description="Fine-grained captioning by a Ranking Diffusion Transformer.",
-        epilog=f"{_listed()}\n`rdt COMMAND --help` says more of each.",
+        epilog=f"{_in_groups()}\n`rdt COMMAND --help` says more of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rdt {__version__}")
@@ -33,7 +33,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _listed() -> str:
+def _in_groups() -> str:
     """The commands in their groups, with what each does."""
     width = max(map(len, COMMANDS)) + 2
     parts = []

@@ -44,7 +44,7 @@ def reasons(chain: Chain, step: Step) -> list[str]:
     manifest = read_json(path)
     try:
         return [
-            *_files(step.target, manifest),
+            *_changed_files(step.target, manifest),
             *_parameters(manifest["configuration"], step.configuration),
             *_modules(manifest["code"]["modules"], short_modules(step.code)),
             *_inputs(chain, manifest["inputs"], step),
@@ -79,7 +79,7 @@ def _check_made_from(chain: Chain, maker: Step, path: Path, remedy: str) -> None
             raise UserError(path, f"was made from another version of its {name} {digests}", remedy)
 
 
-def _files(target: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+def _changed_files(target: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     for path, recorded in output_files(target, manifest).items():
         if not path.is_file():
             yield f"its file {path} is missing"
