@@ -45,6 +45,7 @@ lint: $(READY)
 
 bench: $(READY)
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_core
+	OMP_NUM_THREADS=1 python -m tests.bench.bench_step
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_captions
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_metrics
 	OMP_NUM_THREADS=1 python -m tests.bench.bench_scale

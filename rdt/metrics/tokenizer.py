@@ -29,6 +29,7 @@ _SENTINEL = "endofcaptions"  # a text's last follower, and the last text: if its
 
 _JAR = "stanford-corenlp-3.4.1.jar"
 _PROGRAM = "edu.stanford.nlp.process.PTBTokenizer"
+_JAVA = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")  # it runs for a second: compiling well is not worth its time
 _OPTIONS = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")
 
 _Key = tuple[str, str]  # a text, and the lines that follow it if they matter
@@ -95,7 +96,7 @@ def _tokens_of(keys: Sequence[_Key]) -> list[str]:
         places.append(len(lines))
         lines += [text, *following.split("\n")] if following else [text]
     lines.append(_SENTINEL)
-    program = JavaProgram(["-cp", _JAR, _PROGRAM, *_OPTIONS], JARS / "tokenizer")
+    program = JavaProgram([*_JAVA, "-cp", _JAR, _PROGRAM, *_OPTIONS], JARS / "tokenizer")
     try:
         with program.told("\n".join(lines) + "\n", last=True) as answer:
             tokenised = answer.read().decode("utf-8").split("\n")

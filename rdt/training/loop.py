@@ -211,6 +211,7 @@ class _State:
         self.weights = torch.cat([p.detach().flatten() for p in self.parameters])
         for parameter, part in zip(self.parameters, self._parts(self.weights), strict=True):
             parameter.data = part
+        self.gradient = torch.empty_like(self.weights)  # kept: at the paper's size new pages take longer than the copy
         self.ema = self.weights.clone()
         self.adam = Adam.of(self.weights)
         self.epoch = 0
@@ -239,10 +240,10 @@ class _State:
     def update(self, task: Task, batch: Any, epoch: int, step: int) -> None:
         """One step of Adam and of the moving average."""
         gradients, losses = self.gradients(task, batch, epoch, step)
-        together = torch.cat([gradient.flatten() for gradient in gradients])
-        norm = torch.linalg.vector_norm(together)
-        together.clamp_(-self.budget.clip_value, self.budget.clip_value)
-        self.adam.step(self.weights, together, self.budget.learning_rate(self.global_step + 1))
+        torch.cat([gradient.flatten() for gradient in gradients], out=self.gradient)
+        norm = torch.linalg.vector_norm(self.gradient)
+        self.gradient.clamp_(-self.budget.clip_value, self.budget.clip_value)
+        self.adam.step(self.weights, self.gradient, self.budget.learning_rate(self.global_step + 1))
         self.ema.lerp_(self.weights, 1 - self.budget.ema)
         values = torch.stack([*losses.values(), norm]).tolist()  # at once: a GPU is waited for once
         for name, value in zip([*losses, "grad_norm"], values, strict=True):

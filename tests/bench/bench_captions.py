@@ -1,4 +1,4 @@
-"""Captions per second at the sizes of the scenes, against the matrix products that they consist of.
+"""Captions per CPU-second at the sizes of the scenes, against the matrix products that they consist of.
 
     OMP_NUM_THREADS=1 python -m tests.bench.bench_captions
 
@@ -56,9 +56,8 @@ def main() -> int:
         turns=3,
     )
     print(f"Captions of {IMAGES} images, T = {method.steps}, the network of the scenes, {WORDS} words, float32")
-    print(
-        f"  {IMAGES / median(seconds['captions']):.0f} captions/s; products {IMAGES / median(seconds['products']):.0f}"
-    )
+    rates = {name: IMAGES / median(turns) for name, turns in seconds.items()}
+    print(f"  {rates['captions']:.0f} captions per CPU-second; {rates['products']:.0f} if they were products alone")
     bar = ratio(seconds["captions"], seconds["products"])
     return 0 if verdict("time of their multiply-adds", bar, PRODUCTS_BAR, at_least=False) else 1
 
