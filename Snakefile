@@ -19,6 +19,9 @@ onstart:
     # not in a job that Snakemake runs in a process of its own
     if workflow.exec_mode.name == "DEFAULT":
         claim()
+        # Snakemake would look for work every second, once more for each job that has ended.
+        if workflow.local_exec:
+            workflow.scheduler.job_rate_limiter = None
         try:
             check_data(EXPERIMENT)
         except UserError as error:
@@ -26,9 +29,7 @@ onstart:
 
 
 onsuccess:
-    for path in (PATHS.headline, PATHS.verdicts):
-        if path.exists():
-            print(path.read_text(encoding="utf-8"), end="", flush=True)
+    print(*said_at_the_end(), sep="\n", flush=True)
     shell(f"python -m rdt track flush {shlex.quote(NAME)}")
 
 

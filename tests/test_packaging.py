@@ -33,7 +33,8 @@ def test_the_lock_satisfies_pyproject():
 
 def test_a_wheel_has_every_file_that_the_package_reads():
     setuptools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
-    files = [path for path in (REPOSITORY / "rdt").rglob("*.*") if path.suffix not in (".py", ".pyc")]
+    found = (REPOSITORY / "rdt").rglob("*.*")
+    files = [path for path in found if path.suffix != ".py" and "__pycache__" not in path.parts]
     assert {path.suffix for path in files} == {".jinja", ".html", ".css"}
     assert not [path for path in files if not any(map(path.match, setuptools["package-data"]["*"]))]
 

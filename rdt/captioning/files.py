@@ -20,6 +20,7 @@ from rdt.model.device import open_device
 from rdt.model.network import build, check_configuration, configuration
 from rdt.model.teacher import Teacher
 from rdt.model.weights import load_weights
+from rdt.provenance.manifest import check_recorded
 from rdt.workspace import Job, Workspace
 
 
@@ -36,6 +37,7 @@ def load_network(workspace: Workspace, inputs: Inputs, network: NetworkId) -> nn
     dims = (inputs.grid_dim, inputs.global_dim)
     check_configuration(folder, configuration(workspace.experiment, run, network.stage, inputs.vocabulary, *dims))
     model = build(workspace.experiment, run, network.stage, inputs.vocabulary.size, *dims)
+    check_recorded(folder, "model.safetensors")
     load_weights(folder / "model.safetensors", model)
     return model.eval()
 

@@ -40,7 +40,9 @@ example:
   --results is what captioners write for COCO: [{"image_id": 391895, "caption": "a man on a motorcycle"}, ...].
   --references may be COCO annotations, nocaps' (the file's own domains are scored too), or Karpathy's
   dataset_*.json together with --split test. Images that have references but no caption are left out and
-  counted; a caption of an image without references is an error. Captions that VizWiz marks is_rejected or
+  counted; a caption of an image without references is an error. An id is a whole number or a text; captions may
+  also go by the file_name, filename, filepath/filename or open_images_id beside the references' ids, where it is
+  unique: a note says which was taken. Captions that VizWiz marks is_rejected or
   is_precanned are left out and counted. Either file may also be JSON Lines, or CSV or TSV with a header such as
   "image_id,caption" or "file_name,caption_1,caption_2", in UTF-8 or UTF-16, plain or packed with gzip or zip.
 

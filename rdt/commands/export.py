@@ -15,7 +15,9 @@ from rdt.provenance.steps import Chain
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``rdt export``."""
     parser.add_argument("--crate", type=Path, required=True, metavar="OUT.zip", help="the RO-Crate to write")
-    parser.add_argument("--weights", action="store_true", help="with the weights of all networks, which are large")
+    parser.add_argument(
+        "--weights", action="store_true", help="with weights, features and index, to go on elsewhere: large"
+    )
     experiment_option(parser)
 
 

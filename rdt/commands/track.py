@@ -10,7 +10,7 @@ from pathlib import Path
 from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
-from rdt.tracking.record import flush_pending
+from rdt.tracking.courier import flush_pending
 from rdt.tracking.spool import check_uri, masked, store_uri
 from rdt.workspace import Workspace
 

@@ -76,7 +76,8 @@ def load_role(role: Role, data: Data, scenes_dir: Path, data_root: Path) -> Data
     """
     if data.source == "scenes":
         load = load_nocaps if role == "novel" else load_karpathy
-        return load(scenes_dir / "dataset.json", scenes_dir / "images", f"scenes-{role}")
+        # an import has no images
+        return load(scenes_dir / "dataset.json", scenes_dir / "images", f"scenes-{role}", pixels=False)
     load = load_nocaps if data.source == "nocaps" else load_karpathy
     pixels = not data.features
     first, *more = (data_root / name for name in data.annotation_files)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rdt.errors import UserError
 
-MOST_CHARACTERS = 10_000  # of a caption: those of language models have a few thousand
+MOST_CHARACTERS = 100_000  # of a caption: those of language models have a few thousand
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 # Scripts that write no spaces between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters
 _UNSPACED = re.compile(

@@ -94,6 +94,12 @@ class Estimate:
     seeds: int
     images: int
 
+    def within(self, least: float, most: float) -> Estimate:
+        """The same with its interval cut to what such values can be: Student's reaches beyond it near the ends."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(least, self.low), high=min(most, self.high))
+
 
 def interval(system: Seeds, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL) -> dict[str, Estimate]:
     """Corpus value of each metric with its interval; see :func:`estimate`. ``seed`` is the bootstrap's."""

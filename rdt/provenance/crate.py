@@ -16,7 +16,7 @@ from rdt.errors import UserError
 from rdt.files import atomic_file, read_json
 from rdt.provenance.crate_metadata import METADATA, Entity, Made, experiment_name, file_entity, metadata
 from rdt.provenance.manifest import manifest_path, output_files
-from rdt.provenance.steps import Chain, Step, claims, tables
+from rdt.provenance.steps import Chain, Step, claims, side, tables
 
 # What the Snakefile needs to run, and what says how: patterns in this repository.
 REPOSITORY = (
@@ -27,7 +27,7 @@ REPOSITORY = (
 )
 # What is taken of the steps that make large files; of all others everything is.
 LARGE = {
-    "scenes": (),
+    "scenes": ("dataset.json", "layout.npz"),
     "features": (),
     "index": (),
     "encoder": (),
@@ -37,9 +37,14 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
 def made_steps(chain: Chain, weights: bool) -> list[Made]:
-    """Every step behind the tables and the claims; UserError at the first that has not been made."""
-    steps = chain.behind(tables(chain.plan, chain.paths), claims(chain.plan, chain.paths))
-    return [_made(step, weights) for step in steps]
+    """Every step behind the tables, the claims and the side plans that are there.
+
+    Raises UserError at the first that has not been made.
+    """
+    sides = (side(one, chain.paths) for one in chain.plan.sides)
+    wanted = [tables(chain.plan, chain.paths), claims(chain.plan, chain.paths)]
+    wanted += [step for step in sides if step.target.exists()]
+    return [_made(step, weights) for step in chain.behind(*wanted)]
 
 
 def _made(step: Step, weights: bool) -> Made:
@@ -51,7 +56,7 @@ def _made(step: Step, weights: bool) -> Made:
     files = {
         path.as_posix(): path
         for path in output_files(step.target, manifest)
-        if wanted is None or path.name in wanted or (weights and path.suffix == ".safetensors")
+        if wanted is None or path.name in wanted or (weights and step.name != "scenes")
     }
     return Made(step, manifest, files)
 
@@ -79,7 +84,8 @@ def contents(chain: Chain, made: Sequence[Made]) -> dict[str, Path]:
 def write_crate(chain: Chain, out: Path, weights: bool, commands: Mapping[str, str]) -> int:
     """Write the crate of a finished experiment to ``out``; returns the number of its files.
 
-    ``weights``: whether the weights of all networks go in. ``commands``: what each command does, by its name.
+    ``weights``: whether weights, features and index go in, with which another machine goes on. ``commands``: what each
+    command does, by its name.
 
     Raises UserError where a step has not been made, or a file is not the one that its manifest records.
     """

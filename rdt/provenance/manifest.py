@@ -109,6 +109,15 @@ def output_files(target: str | Path, manifest: Mapping[str, Any]) -> dict[Path, 
     return {Path(os.path.normpath(base(target) / name)): value for name, value in manifest["files"].items()}
 
 
+def check_recorded(target: Path, name: str) -> None:
+    """Refuse a file of an output that is not the one that was made; without a manifest there is nothing to compare."""
+    path = manifest_path(target)
+    recorded = read_json(path).get("files", {}).get(name) if path.is_file() else None
+    if recorded is not None and file_digest(target / name) != recorded:
+        problem = "is not the file that was made, by its digest"
+        raise UserError(target / name, problem, "restore it, or `rdt verify --repair`, and let snakemake make it again")
+
+
 def read_manifest(target: str | Path) -> dict[str, Any]:
     """The manifest of an output folder or file; raises ``UserError`` where it is missing or damaged."""
     return read_json(manifest_path(target))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rdt.digests import MANIFEST, SHORT, digest
+from rdt.digests import MANIFEST, SHORT, digest, file_digest
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.files import read_json
@@ -37,12 +37,14 @@ def stale(chain: Chain, steps: Iterable[Step]) -> list[Stale]:
 def reasons(chain: Chain, step: Step) -> list[str]:
     """Which files, inputs, parameters and modules of one step are not what its manifest says."""
     path = manifest_path(step.target)
+    if step.target in chain.imported and (chain.stands(step) or not all(one.exists() for one in step.declared)):
+        return []  # what was left out of a crate is made only where something asks for it
     if not path.is_file():
         return ["it has not been made", *_nearest(step)]
     manifest = read_json(path)
     try:
         return [
-            *(f"its file {path} is missing" for path in output_files(step.target, manifest) if not path.is_file()),
+            *_changed_files(step.target, manifest),
             *_parameters(manifest["configuration"], step.configuration),
             *_modules(manifest["code"]["modules"], short_modules(step.code)),
             *_inputs(chain, manifest["inputs"], step),
@@ -75,6 +77,14 @@ def _check_made_from(chain: Chain, maker: Step, path: Path, remedy: str) -> None
         if None not in (before, now) and before != now:
             digests = f"({before[:SHORT]}, {source} is {now[:SHORT]} now)"
             raise UserError(path, f"was made from another version of its {name} {digests}", remedy)
+
+
+def _changed_files(target: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    for path, recorded in output_files(target, manifest).items():
+        if not path.is_file():
+            yield f"its file {path} is missing"
+        elif file_digest(path) != recorded:
+            yield f"its file {path} is not the one that was made: rdt verify --repair"
 
 
 def _parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

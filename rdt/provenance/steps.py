@@ -1,13 +1,16 @@
 """The chain from the data to the tables: what makes each output, from which settings and files.
 
 The one list of its steps. The rules take from it what they wait for, watch and make, the commands what they write into
-their manifests, and ``rdt why`` what they would write now. Functions of an experiment; no result is read, and of the
-files that may be there (a user's list of images to skip, the side plans that a report shows) only whether they are.
+their manifests, and ``rdt why`` what they would write now. Functions of an experiment; no result is read but the
+manifests of imported ones, and of the files that may be there (a user's list of images to skip, the side plans that a
+report shows) only whether they are.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +34,9 @@ from rdt.experiment.runs import (
 )
 from rdt.experiment.settings import Experiment, Role, pool_role
 from rdt.experiment.sides import SidePaths
+from rdt.files import read_json
+from rdt.provenance.imported import imported
+from rdt.provenance.manifest import manifest_path
 
 CLAIMS_FILE = PUBLISHED.parent / "claims.yaml"
 COST_FILE = PUBLISHED.parent / "attention_cost.json"
@@ -345,17 +351,27 @@ def claims(plan: Plan, paths: Paths) -> Step:
 def report(plan: Plan, paths: Paths) -> Step:
     """The page that shows all of it, and of the side plans those that were asked for before."""
     shown = dict.fromkeys((run, cell.stage) for cell in plan.cells for run in cell.runs)
+    known = imported(paths)
     inputs = {
         **_measured(plan, paths),
         **_inside(plan, paths),
         "tables": paths.tables,
         "verdicts": paths.claims,
-        **{f"{run}/{stage}": paths.stage(run, stage) for run, stage in shown if plan.runs[run].kind != "given"},
+        **{
+            f"{run}/{stage}": _reported(paths.stage(run, stage), known)
+            for run, stage in shown
+            if plan.runs[run].kind != "given"
+        },
         **{name: named(REPORT_FORMS / name) for name in ("page.html", "style.css")},
         **_sides(plan, paths),
         "readings": named(READINGS_FILE),
     }
     return _step("report", plan, paths, paths.report, {}, inputs)
+
+
+def _reported(network: Path, known: Mapping[Path, str]) -> Path:
+    """What the report reads of a network: its folder, or its curves where it was imported without weights."""
+    return network / "curves.csv" if network in known and not (network / WEIGHTS[0]).exists() else network
 
 
 def _sides(plan: Plan, paths: Paths, *names: str) -> dict[str, Path]:
@@ -438,7 +454,7 @@ class Chain:
     """Every step that an experiment can make, and ``others``, such as a study's."""
 
     def __init__(self, plan: Plan, paths: Paths, others: Iterable[Step] = ()) -> None:
-        self.plan, self.paths = plan, paths
+        self.plan, self.paths, self.imported = plan, paths, imported(paths)
         self.steps = (*_steps(plan, paths), *others)
         self._makers = {path: step for step in self.steps for path in (step.target, *step.files)}
         self._jobs: dict[tuple[str, frozenset[tuple[str, str]]], list[Step]] = {}
@@ -480,6 +496,28 @@ class Chain:
             raise UserError(wanted, f"is nothing that experiment {self.plan.experiment.name} makes", hint)
         return found
 
+    @functools.cached_property
+    def _followers(self) -> dict[Path, int]:
+        """The number of steps on the longest way that starts behind each step's target."""
+        found = dict.fromkeys((step.target for step in self.steps), 0)
+        for step in reversed(self.behind(*self.steps)):
+            for maker in map(self.maker, step.inputs.values()):
+                if maker is not None:
+                    found[maker.target] = max(found[maker.target], found[step.target] + 1)
+        return found
+
+    def urgency(self, name: str, **where: str) -> int:
+        """How many jobs come after a job, one after the other: of two that are ready, the more urgent goes first."""
+        return max(self._followers[step.target] for step in self.job(name, **where))
+
+    def stands(self, step: Step) -> bool:
+        """Whether the output of a step was imported with what its rule declares, for the same settings and inputs."""
+        if step.target not in self.imported or not all(path.exists() for path in step.declared):
+            return False
+        manifest = read_json(manifest_path(step.target))
+        asked = json.loads(json.dumps(step.configuration))
+        return manifest["configuration"] == asked and set(manifest["inputs"]) == set(step.inputs)
+
     def settings(self, name: str, **where: str) -> str:
         """Digest of the settings of a job."""
         return settings_digest({step.target.name: step.configuration for step in self.job(name, **where)})
@@ -487,13 +525,16 @@ class Chain:
     def waits_for(self, name: str, **where: str) -> list[Path]:
         """Files that a job reads: other steps' as these declare them, absent ones of the user left out.
 
-        What is absent is told by the command that reads it.
+        What is absent is told by the command that reads it. Nothing is awaited by what was imported.
         """
         found: dict[Path, None] = {}
-        for path in (path for step in self.job(name, **where) for path in step.inputs.values()):
+        steps = (step for step in self.job(name, **where) if not self.stands(step))
+        for path in (path for step in steps for path in step.inputs.values()):
             maker = self.maker(path)
             if maker is None:
                 found |= {path: None} if path.exists() else {}
+            elif maker.target in self.imported and path.is_file():
+                continue  # asking for it would ask for what its step reads, too
             else:
                 found |= dict.fromkeys([path] if path in maker.declared else maker.declared)
         return list(found)

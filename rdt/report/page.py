@@ -22,6 +22,7 @@ from rdt.data.dataset import Image
 from rdt.experiment.plan import load_tables, phase_title, plan
 from rdt.experiment.readings import Reading, read_readings
 from rdt.experiment.settings import Experiment
+from rdt.provenance.steps import ARRAYS, WEIGHTS
 from rdt.report import captions, claims, cost, runs
 from rdt.report.ablations import TITLES, Sweep, sweeps
 from rdt.report.citation import citations
@@ -40,7 +41,7 @@ from rdt.tables.build import build_tables
 from rdt.tables.notes import budget_note
 from rdt.tables.page import headline
 from rdt.tables.table import Table
-from rdt.tables.write import read_baselines
+from rdt.tables.write import human_cider, read_baselines
 from rdt.templates import filled
 from rdt.workspace import Workspace
 
@@ -62,7 +63,8 @@ CONTENTS = {
     "runs": "Runs",
     "cite": "How to cite",
 }
-OF_CAST = ("captions", "twins", "heatmaps", "denoising")  # absent where no table has base and RDT
+OF_WEIGHTS = ("heatmaps", "denoising")  # absent where the weights were left out of what was imported
+OF_CAST = ("captions", "twins", *OF_WEIGHTS)  # absent where no table has base and RDT
 HEATMAPS = 4  # images
 GRIDS = ("VI", "VIII")
 MINUTE, HOUR = 60, 3600
@@ -96,12 +98,12 @@ class Report:
     @property
     def contents(self) -> list[tuple[str, str]]:
         absent = {*(() if self.cast else OF_CAST), *(() if self.controls_known else ("controls",))}
+        absent |= set() if self.weights_here else {*OF_WEIGHTS}
         return [(name, title) for name, title in CONTENTS.items() if name not in absent]
 
     @cached_property
     def headline(self) -> list[str]:
-        baselines = read_baselines(self._paths, ["primary"]).get("primary")
-        return headline(self._plan, self.tables, self._measurements.score, baselines)
+        return headline(self._plan, self.tables, self._measurements.score, self._baselines.get("primary"))
 
     @cached_property
     def _judgements(self) -> list[Judgement]:
@@ -125,7 +127,11 @@ class Report:
 
     @cached_property
     def tables(self) -> list[Table]:
-        return build_tables(self._plan, load_tables(), self._measurements)
+        return build_tables(self._plan, load_tables(), self._measurements, human_cider(self._baselines))
+
+    @cached_property
+    def _baselines(self) -> dict[str, Any]:
+        return read_baselines(self._paths, ["primary"])
 
     def links(self, value: Any) -> list[runs.Link]:
         return runs.links(self._paths, value)
@@ -165,6 +171,13 @@ class Report:
     @cached_property
     def cast(self) -> Cast | None:
         return cast(self._plan)
+
+    @property
+    def weights_here(self) -> bool:
+        """Whether the cast can caption here; a report of imported captions and scores does without."""
+        wanted = [self._paths.stage(*network.id) for network in self.cast.networks] if self.cast else []
+        wanted = [folder / WEIGHTS[0] for folder in wanted] + [self._paths.features("primary") / ARRAYS[0]]
+        return self.cast is not None and all(path.exists() for path in wanted)
 
     @property
     def cast_text(self) -> str:
@@ -291,7 +304,7 @@ class Report:
 
     @property
     def work(self) -> list[cost.Work]:
-        return [cost.work(self._gallery, network) for network in self.cast.networks] if self.cast else []
+        return [cost.work(self._gallery, network) for network in self.cast.networks] if self.weights_here else []
 
     @property
     def runs(self) -> list[runs.TrainedRun]:

@@ -19,7 +19,6 @@ from rdt.files import atomic_write_bytes, atomic_write_json
 from rdt.metrics import resampling, statistics
 from rdt.metrics.corpus import Scores
 from rdt.metrics.names import RECORD
-from rdt.metrics.resampling import Estimate
 from rdt.metrics.statistics import UNIT
 from rdt.scoring.caveats import FEWEST
 
@@ -63,23 +62,21 @@ class ScoreDocument(TypedDict):
 def scope_document(scores: Scores, units: np.ndarray | None = None) -> ScopeScores:
     """Number of images, corpus values and their 95 % bootstrap intervals over images (null for few of them).
 
-    An interval lies in the metric's range: Student's reaches beyond it near the ends.
+    An interval lies in the metric's range.
 
     ``units`` (n,): images that are equal there are not independent, and are drawn together.
     """
     numbers = scores.statistics if units is None else scores.statistics | {UNIT: units}
-    intervals = resampling.interval(numbers) if statistics.unit_count(numbers) >= FEWEST else {}
+    enough = statistics.unit_count(numbers) >= FEWEST
+    found = resampling.interval(numbers) if enough else {}
+    intervals = {name: one.within(0, RECORD[name].most) for name, one in found.items()}
     return {
         "n": len(scores.image_ids),
         "metrics": scores.corpus,
-        "intervals": {name: _in_range(name, intervals.get(name)) for name in scores.corpus},
+        "intervals": {
+            name: [intervals[name].low, intervals[name].high] if enough else [None, None] for name in scores.corpus
+        },
     }
-
-
-def _in_range(metric: str, found: Estimate | None) -> list[float | None]:
-    if found is None or found.low is None or found.high is None:
-        return [None, None]
-    return [max(0.0, found.low), min(RECORD[metric].most, found.high)]
 
 
 def scope_columns(scope: str, scores: Scores) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from rdt.experiment.settings import Method
 from rdt.experiment.sides import SidePaths
 from rdt.files import read_json
 from rdt.metrics import resampling
-from rdt.metrics.names import DRAWN_METRICS, TWINS
+from rdt.metrics.names import DRAWN_METRICS, RECORD, TWINS
 from rdt.metrics.resampling import LEVEL, Estimate
 from rdt.scoring.files import ScoreDocument
 from rdt.scoring.per_image import Images, PerImage, images_of
@@ -101,8 +101,10 @@ class Measurements:
         drawn = [self._per_image.replicates(cell, network) for network in self.networks(cell).values()]
         images = self.image_count(cell)
         if any(part is None for part in drawn):
-            return resampling.estimate_over_seeds(values, images)
-        return replace(resampling.estimate(values, drawn, self.unit_count(cell)), images=images)
+            found = resampling.estimate_over_seeds(values, images)
+        else:
+            found = replace(resampling.estimate(values, drawn, self.unit_count(cell)), images=images)
+        return found.within(0, RECORD[cell.metric].most)
 
     def image_count(self, cell: Cell) -> int:
         """How many images, or pairs of twins, the number of a cell is about."""

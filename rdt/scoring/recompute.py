@@ -75,7 +75,7 @@ def check_table(plan: Plan, paths: Paths, table: str, cells: Sequence[Cell]) -> 
 
 
 def _differs(path: Path, cell: Cell, problem: str) -> None:
-    raise BrokenLinkError(path, f"row {cell.row}, column {cell.column}: {problem}", AGAIN)
+    raise BrokenLinkError(path, f"row {cell.row}, column {cell.column}: {problem}", AGAIN, path.parent)
 
 
 def _same(printed: str, value: float) -> bool:

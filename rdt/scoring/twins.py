@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ class Twins:
         self._pairs = [pair for pair in self._pairs if numbers[pair[0]] < numbers[pair[1]]]
         tokens = iter(scorer.words([caption.raw for image in images for caption in image.captions]))
         self._metric = CiderD([[next(tokens) for _ in image.captions] for image in images]) if self._pairs else None
+        self._fits = cache(self._fits_better)  # systems often say the same of an image
 
     def tell_apart(self, captions: Mapping[ImageId, str]) -> tuple[pd.Series, TwinScores | None]:
         """100 or 0 on the first image of each pair, by image; and a summary, None where no image has a twin.
@@ -36,15 +38,24 @@ class Twins:
         column = pd.Series(np.nan, index=pd.Index(self._position, dtype=object), name=TWINS_COLUMN)
         if self._metric is None:
             return column, None
-        words = dict(zip(captions, self._scorer.words(list(captions.values())), strict=True))
-        shown = [words[image] for pair in self._pairs for image in pair]
-        own = self._metric.score(shown, [self._position[image] for a, b in self._pairs for image in (a, b)])
-        other = self._metric.score(shown, [self._position[image] for a, b in self._pairs for image in (b, a)])
-        differ = np.array([words[a] != words[b] for a, b in self._pairs])
-        apart = (own > other).reshape(-1, 2).all(axis=1) & differ
+        tokens = map(tuple, self._scorer.words(list(captions.values())))
+        words = dict(zip(captions, tokens, strict=True))
+        differ = [words[a] != words[b] for a, b in self._pairs]
+        apart = np.array(
+            [
+                told and self._fits(words[a], a, b) and self._fits(words[b], b, a)
+                for told, (a, b) in zip(differ, self._pairs, strict=True)
+            ]
+        )
         column[[a for a, _ in self._pairs]] = 100.0 * apart
         return column, {
             "pairs": len(self._pairs),
             "accuracy": 100 * float(np.mean(apart)),
             "differ": 100 * float(np.mean(differ)),
         }
+
+    def _fits_better(self, words: tuple[str, ...], own: int, other: int) -> bool:
+        """Whether a caption has a higher CIDEr-D with the references of one image than with the other's."""
+        assert self._metric is not None
+        first, second = self._metric.score([words, words], [self._position[own], self._position[other]])
+        return bool(first > second)

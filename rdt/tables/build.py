@@ -27,12 +27,15 @@ from rdt.tables.notes import (
     metric_note,
     spice_note,
     test_note,
+    undertrained,
 )
 from rdt.tables.table import BaseDifference, RowComparison, Table, Value
 
 
-def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], measurements: Measurements) -> list[Table]:
-    """Every table of the plan, filled from the scores that exist."""
+def build_tables(
+    plan: Plan, tables: Mapping[str, Mapping[str, Any]], measurements: Measurements, human: float | None
+) -> list[Table]:
+    """Every table of the plan, filled from the scores that exist; ``human``: CIDEr of human captions, if known."""
     built = []
     for name, cells in groupby(plan.cells, key=lambda cell: cell.table):
         published = read_published(name)
@@ -60,7 +63,7 @@ def build_tables(plan: Plan, tables: Mapping[str, Mapping[str, Any]], measuremen
             *base_note(values),
             *test_note(name, values),
         )
-        built.append(Table(name, definition["title"], notes, parts, values))
+        built.append(Table(name, definition["title"], notes, parts, values, undertrained(values, human)))
     return built
 
 

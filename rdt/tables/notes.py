@@ -11,6 +11,7 @@ from rdt.metrics.names import DRAWN_METRICS, RECORD
 from rdt.scoring.measurements import Measurements
 from rdt.tables.table import SIGNIFICANT, Value
 
+CAPTIONS = 0.6  # of the human CIDEr: from there on a network captions
 SPICE_DP_NOTE = (
     "†: SPICE-dp in place of SPICE: the same definition on a dependency parse of another parser. Close to "
     "SPICE on average, but another number; differences between our rows compare."
@@ -55,6 +56,19 @@ def budget_note(experiment: Experiment, grid: bool) -> tuple[str, ...]:
         return ()
     here = f"{own} epoch{'s' * (own != 1)} here"
     return (f"Ours trained for {here} and for {others} in the other tables: compare within this table.",)
+
+
+def undertrained(values: Sequence[Value], human: float | None) -> str:
+    """What to say before a table of networks that have not learnt to caption; ``human``: CIDEr of human captions."""
+    levels = [
+        value.ours for value in values if value.cell.metric == "C" and value.cell.role == "primary" and value.ours
+    ]
+    if not human or not levels or max(levels) >= CAPTIONS * human:
+        return ""
+    return (
+        f"These networks are barely trained: CIDEr at most {max(levels):.0f}, where a human caption has {human:.0f}. "
+        "What they differ in says little about networks that caption."
+    )
 
 
 def spice_note(values: Sequence[Value]) -> tuple[str, ...]:

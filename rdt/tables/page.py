@@ -24,6 +24,7 @@ def headline(plan: Plan, tables: Sequence[Table], score: Score, baselines: Mappi
         if value.cell.metric == "C" and value.ours is not None
     ]
     lines = list(dict.fromkeys(lines))  # captions that were made elsewhere are the same in all blocks
+    lines += [f"Table {table.name}: {table.warning}" for table in tables if table.warning]
     for network in plan.one_step:
         lines += _against_baselines(score, network, baselines)
     return lines

@@ -85,6 +85,7 @@ class Table:
     notes: tuple[str, ...]
     parts: tuple[tuple[str, tuple[str, ...]], ...]  # (title, columns)
     values: tuple[Value, ...]
+    warning: str = ""  # what a reader has to know before the numbers
 
     @property
     def as_in_paper(self) -> bool:

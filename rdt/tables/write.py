@@ -21,18 +21,23 @@ def write_tables(plan: Plan, definitions: Mapping[str, Mapping[str, Any]], paths
     """
     measurements = Measurements.of(plan, paths)
     score = measurements.score
-    tables = build_tables(plan, definitions, measurements)
+    baselines = read_baselines(paths, plan.experiment.data)
+    tables = build_tables(plan, definitions, measurements, human_cider(baselines))
     forms = {".csv": to_csv, ".md": to_markdown, ".tex": to_latex, "_tests.csv": to_tests_csv}
     for table in tables:
         for suffix, form in forms.items():
             atomic_write_text(paths.tables / f"table_{table.name}{suffix}", form(table))
-    baselines = read_baselines(paths, plan.experiment.data)
     probe = read_json(paths.probe) if paths.probe.exists() else None
     lines = headline(plan, tables, score, baselines.get("primary"))
     atomic_write_text(paths.reports / "README.md", summary(plan, tables, score, lines, baselines, probe))
     places = [f"Tables: {paths.tables}", f"Summary: {paths.reports / 'README.md'}"]
     atomic_write_text(paths.headline, "\n".join([*places, *lines]) + "\n")
     return lines
+
+
+def human_cider(baselines: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """CIDEr of human captions of the primary test images; None where their images have one caption each."""
+    return baselines.get("primary", {}).get("human", {}).get("C")
 
 
 def read_baselines(paths: Paths, roles: Iterable[str]) -> dict[str, Mapping[str, Any]]:

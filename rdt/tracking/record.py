@@ -1,20 +1,17 @@
 """What a job tells MLflow, without importing it.
 
 Importing MLflow takes longer than some jobs. A job therefore appends records to a file of its own,
-``results/<experiment>/tracking/<job>.jsonl``, and a sender (:mod:`rdt.tracking.sender`, another
-process, for which no job waits) ships the records of all jobs, at most once a minute while jobs run
-and once at the end of the workflow. A server that cannot be reached, or a full disk, costs a warning
-and never the job: the file stays and the next sender delivers it.
+``results/<experiment>/tracking/<job>.jsonl``, and another process, the courier (:mod:`rdt.tracking.courier`), for
+which no job waits, delivers the records of all jobs once a minute, and what is left at the end of the workflow. A
+server that cannot be reached, or a full disk, costs a warning and never the job: the file stays, to be sent later.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,12 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from rdt.digests import ROOT
 from rdt.experiment.paths import Paths
 from rdt.provenance.code import code_digest, git_revision
+from rdt.tracking.courier import call_if_away
 from rdt.tracking.machine import Machine
 from rdt.tracking.spool import (
-    SENDER_LOG,
     append,
     cut_torn_line,
     delivered,
@@ -37,15 +33,12 @@ from rdt.tracking.spool import (
     job_of,
     key,
     now,
-    pending,
     spool_folder,
     unfinished,
     warn,
 )
 
-SEND_EVERY = 60.0  # seconds between two senders, over all jobs of an experiment
 SAMPLE_EVERY = 10.0  # seconds between two looks at processor and memory
-SEND_TIMEOUT = 300  # whole seconds; a sender that takes longer ends, and the next one goes on where it stopped
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -116,7 +109,6 @@ class TrackedJob:
         self._known_params: set[str] = set()
         self._broken = False
         self._lock = threading.Lock()
-        self._sender: subprocess.Popen[bytes] | None = None
         self._open(file_name(run, name, role), resume)
         own = {"run": run, "stage": name, "role": role, "seed": "" if seed is None else str(seed)}
         own |= {"rdt.job": self.job, "rdt.key": key(run, name), "code": code_digest(code)}
@@ -180,14 +172,14 @@ class TrackedJob:
         self._write({"model": [str(path.resolve()) for path in files], "alias": alias, "score": score})
 
     def close(self, status: Status = "FINISHED") -> None:
-        """End the run, and send what is due."""
+        """End the run."""
         if self._stop.is_set():
             return
         self._stop.set()
         self._thread.join()
         self._sample()
         self._write({"end": status, "time": now()})
-        self._send_if_due()
+        call_if_away(self._paths)
 
     def __enter__(self) -> TrackedJob:
         return self
@@ -220,29 +212,13 @@ class TrackedJob:
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_EVERY):
             self._sample()
-            self._send_if_due()
+            call_if_away(self._paths)
 
     def _sample(self) -> None:
         """Processor and memory, under the names by which MLflow shows them on a page of their own."""
         if self._machine is not None:
             values = {f"system/{name}": value for name, value in self._machine.sample().items()}
             self.metrics(values, 1 + max((self._last_step.get(name, -1) for name in values), default=-1))
-
-    def _send_if_due(self) -> None:
-        """Start a sender that outlives this job if it must; what it says is told by the next ``rdt track flush``."""
-        folder = spool_folder(self._paths)
-        stamp = folder / ".sent"
-        if self._sender is not None and self._sender.poll() is None:
-            return
-        try:
-            if stamp.exists() and time.time() - stamp.stat().st_mtime < SEND_EVERY:
-                return
-            stamp.touch()
-            with (folder / SENDER_LOG).open("wb") as log:
-                streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-                self._sender = subprocess.Popen(**_sender(self._paths), **streams, start_new_session=True)
-        except OSError as error:
-            warn(f"no sender can be started ({error.strerror}); the records wait in {folder}")
 
 
 def _origin() -> dict[str, str]:
@@ -252,37 +228,3 @@ def _origin() -> dict[str, str]:
         "mlflow.source.name": " ".join(sys.argv),
         "mlflow.source.git.commit": git_revision() or "",
     }
-
-
-def _sender(paths: Paths) -> dict[str, Any]:
-    """Command and environment of a sender."""
-    package = str(ROOT)
-    inherited = [folder for folder in [os.environ.get("PYTHONPATH")] if folder]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([package, *inherited])}
-    return {
-        "args": [sys.executable, "-m", "rdt.tracking.sender", str(paths.results_root), paths.experiment],
-        "env": environment,
-    }
-
-
-def send(paths: Paths) -> bool:
-    """Let a process of its own deliver the records of all jobs; False, after a warning, if it could not.
-
-    Another sender at work is waited for.
-    """
-    command = _sender(paths)
-    command["args"].append("--wait")
-    result = subprocess.run(**command, capture_output=True, text=True)
-    if result.returncode == 0:
-        sys.stderr.write(result.stderr)
-        return True
-    problem = (result.stderr.strip().splitlines() or ["the sender took too long"])[-1]
-    warn(f"{problem}; the records wait in {spool_folder(paths)} and are sent next time")
-    return False
-
-
-def flush_pending(paths: Paths) -> int:
-    """Deliver everything that waits; the number of jobs that still have undelivered records."""
-    if pending(paths):
-        send(paths)
-    return len(pending(paths))

@@ -13,10 +13,9 @@ from __future__ import annotations
 import functools
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a job does not 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow.db  # noqa: E402
-from filelock import Timeout  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
@@ -36,10 +34,8 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAM_VAL_LENGTH,
 
 from rdt.experiment.paths import Paths  # noqa: E402
 from rdt.files import atomic_write_json, file_lock  # noqa: E402
-from rdt.tracking.record import SEND_TIMEOUT  # noqa: E402
 from rdt.tracking.spool import delivery_state, masked, pending, spool_folder, state_file, store_uri  # noqa: E402
 
-NICENESS = 10  # the jobs come first
 NOTE = "mlflow.note.content"  # the text that an experiment's page shows
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page asks where this is not said
 AWAITED = "rdt.awaited"  # tag of a run that stands for a job whose records have not come yet
@@ -123,7 +119,7 @@ def _prepare_database(uri: str) -> None:
 
 def initialise(paths: Paths, experiments: Mapping[str, str]) -> Path:
     """Set up the database and MLflow's experiments, each with its note; write ``tracking.json`` with their ids."""
-    with _only_sender(paths, wait=True):
+    with _only_sender(paths):
         destination = Destination(paths)
         ids = {name: destination.experiment(name) for name in experiments}
         for name, note in experiments.items():
@@ -134,11 +130,9 @@ def initialise(paths: Paths, experiments: Mapping[str, str]) -> Path:
     return path
 
 
-def deliver(paths: Paths, *, wait: bool = False) -> None:
+def deliver(paths: Paths) -> None:
     """Send the records of all jobs; raises what MLflow raises if it cannot be reached."""
-    with _only_sender(paths, wait) as alone:
-        if not alone:
-            return
+    with _only_sender(paths):
         files = pending(paths)
         if files:
             destination = Destination(paths)
@@ -275,26 +269,6 @@ def _allowed_name(name: str) -> str:
     return "".join(char if char.isalnum() or char in "_-./ :" else "-" for char in name)
 
 
-@contextmanager
-def _only_sender(paths: Paths, wait: bool) -> Iterator[bool]:
-    """Whether this process is the one that may send now; the lock ends with the process."""
-    with suppress(Timeout), file_lock(spool_folder(paths) / ".lock").acquire(blocking=wait):
-        yield True
-        return
-    yield False
-
-
-def send_records(results_root: str, experiment: str, *wait: str) -> int:
-    """``python -m rdt.tracking.sender RESULTS EXPERIMENT [--wait]``; one line on stderr if it fails."""
-    os.nice(NICENESS)
-    signal.alarm(SEND_TIMEOUT)
-    try:
-        deliver(Paths(experiment, results_root=Path(results_root)), wait=bool(wait))
-    except Exception as error:
-        print(f"{type(error).__name__}: {str(error).splitlines()[0][:200]}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(send_records(*sys.argv[1:]))
+def _only_sender(paths: Paths) -> AbstractContextManager[object]:
+    """Whoever may send now; another at work is waited for, and the lock ends with its process."""
+    return file_lock(spool_folder(paths) / ".lock")

@@ -15,7 +15,7 @@ from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.files import read_json
 
-SENDER_LOG = "sender.log"  # what the last sender that nobody waited for had to say
+SENDER_LOG = "sender.log"  # what senders that nobody waited for had to say
 
 
 def key(run: str, name: str) -> str:
@@ -62,6 +62,11 @@ def pending(paths: Paths) -> list[Path]:
     """Record files with lines that have not been delivered, the oldest first."""
     files = sorted(spool_folder(paths).glob("*.jsonl"), key=lambda file: file.stat().st_mtime)
     return [file for file in files if file.stat().st_size > delivery_state(file)["offset"]]
+
+
+def newest(paths: Paths) -> int:
+    """When a job last wrote a record, in nanoseconds of the file system; 0 where no record file is."""
+    return max((file.stat().st_mtime_ns for file in spool_folder(paths).glob("*.jsonl")), default=0)
 
 
 def delivered(paths: Paths) -> dict[str, str]:

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
-from tqdm import tqdm
 
 from rdt.draws import epoch_order, torch_seed
 from rdt.errors import UserError
@@ -29,6 +28,7 @@ from rdt.files import atomic_write_bytes
 from rdt.training import parallel
 from rdt.training.curves import RATE, Curve
 from rdt.training.loader import Place, batches
+from rdt.training.progress import Progress
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's
 
@@ -126,15 +126,16 @@ def fit(
     """
     state = _State(model, budget, checkpoint, identity)
     made = batches(task.batch, budget.places(state.epoch, state.step_in_epoch), budget.workers, state.device)
-    with _progress(budget, state.global_step) as progress:
+    with Progress(budget.epochs, budget.steps_per_epoch, state.global_step, parallel.leads()) as progress:
         for epoch in range(state.epoch, budget.epochs):
-            progress.set_description(f"epoch {epoch + 1} of {budget.epochs}", refresh=False)
+            progress.begin_epoch(epoch)
             rate = _train_epoch(state, task, made, trace, progress)
             record = state.end_epoch(rate)
             if parallel.leads():
                 if (epoch + 1) % budget.evaluate_every == 0 or epoch + 1 == budget.epochs:
                     record |= state.evaluate(task, epoch)
                 state.history.append(record)
+                progress.end_epoch(record)
                 log({name: value for name, value in record.items() if name != "epoch"}, state.global_step)
                 state.save()
             if epoch + 1 < budget.epochs and parallel.decided(lambda: stop(state.history), state.device):
@@ -142,27 +143,20 @@ def fit(
     return Outcome(state.best_ema, state.best_raw, state.best_epoch, state.best_score, state.history)
 
 
-def _train_epoch(state: _State, task: Task, made: Iterator[Any], trace: Log, progress: tqdm) -> float:
+def _train_epoch(state: _State, task: Task, made: Iterator[Any], trace: Log, progress: Progress) -> float:
     """Take the steps that are left of an epoch, on the batches of ``made``; returns images a second."""
     budget, first, started = state.budget, state.step_in_epoch, time.monotonic()
     state.model.train()
     curve = Curve(budget.epochs * budget.steps_per_epoch, budget.images_per_step, state.sums, first)
     for step in range(first, budget.steps_per_epoch):
         state.update(task, next(made), state.epoch, step)
-        progress.set_postfix_str(f"loss {state.sums['total'] / state.counted:.3f}", refresh=False)
-        progress.update()
+        progress.step(state.sums["total"] / state.counted)
         point = curve.point(state.sums, state.step_in_epoch)
         if point and parallel.leads():
             trace(point | {"step/learning_rate": budget.learning_rate(state.global_step)}, state.global_step)
         if parallel.leads() and time.monotonic() - state.saved > budget.checkpoint_seconds:
             state.save()
     return (budget.steps_per_epoch - first) * budget.images_per_step / (time.monotonic() - started)
-
-
-def _progress(budget: Budget, done: int) -> tqdm:
-    """Steps, loss, rate and time left on the terminal of the first process; nothing elsewhere."""
-    total = budget.epochs * budget.steps_per_epoch
-    return tqdm(total=total, initial=done, unit=" steps", mininterval=1, disable=None if parallel.leads() else True)
 
 
 @dataclass(frozen=True)

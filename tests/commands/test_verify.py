@@ -96,6 +96,28 @@ def test_another_networks_files_do_not_matter_to_a_cell(finished):
 
 
 @pytest.mark.slow
+def test_what_is_broken_is_removed_and_made_again(finished, tmp_path):
+    """A caption, a weight and a table are altered: snakemake alone would not see it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    run = rdt_run(copy)
+    captions, weights = f"{ROOT}/captions/{run}/rl/primary-test.json", f"{ROOT}/runs/{run}/rl/model.safetensors"
+    for name in (captions, weights, f"{TABLES}/table_VII.csv"):
+        content = (copy / name).read_bytes()
+        (copy / name).write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    assert "is not the one that was made" in suite.rdt(copy, "why", captions).stdout
+    refused = suite.python(copy, "-m", "rdt", "captions", suite.FILE, "--run", run, "--stage", "rl")
+    assert refused.returncode == 2 and f"{weights}: is not the file that was made" in refused.stderr
+    repaired = suite.rdt(copy, "verify", "--repair")
+    assert repaired.returncode == 0, repaired.stderr
+    gone = [name for name in (captions, weights, f"{TABLES}/table_VII.csv") if not (copy / name).exists()]
+    assert len(gone) == 3 == repaired.stdout.count("removed ")
+    planned = suite.python(copy, "-m", "snakemake", "-n", "--quiet", "host", "--config", f"experiment={suite.FILE}")
+    assert f"train {run} rl" in planned.stdout + planned.stderr
+    assert suite.rdt(copy, "verify").returncode == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "told"),
     [

@@ -29,7 +29,7 @@ class Nothing(Chain):
     """A chain in which no step makes an input."""
 
     def __init__(self) -> None:
-        self._makers = {}
+        self._makers, self.imported = {}, {}
 
 
 @pytest.fixture
@@ -57,6 +57,11 @@ def changed(step: Step, **values: object) -> Step:
 
 def test_nothing_makes_a_fresh_step_stale(step):
     assert reasons(Nothing(), step) == []
+
+
+def test_a_changed_byte_is_a_reason(step):
+    step.target.write_text("[]")
+    assert reasons(Nothing(), step) == ["its file out.json is not the one that was made: rdt verify --repair"]
 
 
 def test_parameters(step):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rdt.errors import UserError
 from rdt.experiment.file import load_experiment
 from rdt.experiment.paths import Paths
 from rdt.experiment.plan import Plan, load_tables, plan
@@ -129,3 +130,23 @@ def test_a_role_without_data_is_not_scored():
     steps = Chain(flickr8k, paths).behind(tables(flickr8k, paths))
     assert {cell.role for cell in flickr8k.cells} == {"primary", "secondary", "novel"}
     assert [step.target for step in steps if step.name == "score"] == [paths.score_set("primary", "test")]
+
+
+def test_what_more_jobs_wait_for_one_after_the_other_is_more_urgent(smoke):
+    """Counted by hand: captions of a first stage that the tables alone read: score, claims, report."""
+    chain = Chain(smoke, PATHS)
+    networks = {(run.split("-s0-")[0], stage): run for run, stage in smoke.trainings}
+    teacher, rdt, grid = networks["teacher", "rl"], networks["rdt", "xe2"], networks["delta_sen2", "xe"]
+
+    def urgency(name: str, run: str, stage: str) -> int:
+        return chain.urgency(name, run=run, stage=stage)
+
+    assert chain.urgency("score", role="primary", split="test") == 2
+    assert urgency("captions", grid, "xe") == 3 and urgency("train", grid, "xe") == 4
+    # rdt's rl, its captions, rl2, its captions, and the three
+    assert urgency("captions", teacher, "rl") == 7 and urgency("train", teacher, "rl") == 8
+    assert urgency("train", rdt, "xe2") > urgency("train", grid, "xe") < urgency("train", rdt, "xe")
+    assert urgency("captions", rdt, "xe") > urgency("captions", grid, "xe")
+    assert chain.urgency("index", role="primary") > max(urgency("train", *one) for one in smoke.trainings)
+    with pytest.raises(UserError):
+        chain.urgency("index", role="nowhere")

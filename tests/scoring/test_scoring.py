@@ -82,7 +82,7 @@ def test_score_documents_and_parquet(paths, scorer):
     for name in METRICS:
         if name not in written["not_run"]:
             assert estimates[name].value == pytest.approx(c5["metrics"][name], rel=1e-12)
-            assert c5["intervals"][name] == [estimates[name].low, estimates[name].high]
+            assert c5["intervals"][name] == [None, None]  # two images say nothing of others
     assert frame["twins/accuracy"].isna().all()
 
 

@@ -76,8 +76,8 @@ def measured(planned, score=scores, by_image=frame) -> Measurements:
     return Measurements(planned, score, nothing)
 
 
-def built(planned, *sources):
-    return build_tables(planned, load_tables(), measured(planned, *sources))
+def built(planned, *sources, human=None):
+    return build_tables(planned, load_tables(), measured(planned, *sources), human)
 
 
 @pytest.fixture(scope="module")
@@ -445,6 +445,16 @@ def test_headline(single, tables):
     )
     assert "Its captions have 9.5 words, the references 10.0 (-5 %)" in lines
     assert "Its full chain is not worse than a single step: CIDEr 200.0 and 150.0" in lines
+
+
+@pytest.mark.parametrize(("human", "told"), [(None, False), (333.0, False), (334.0, True)])
+def test_networks_that_do_not_caption_are_told_before_their_numbers(single, human, told):
+    """The best of Table V has 200, which is 60 % of 333.3."""
+    (table,) = (table for table in built(single, human=human) if table.name == "V")
+    sentence = "These networks are barely trained: CIDEr at most 200, where a human caption has 334."
+    assert (to_markdown(table).split("\n")[2].startswith(f"**{sentence}")) is told
+    assert (rf"\textbf{{{sentence}" in to_latex(table)) is told
+    assert any(line.startswith(f"Table V: {sentence}") for line in headline(single, [table], scores, None)) is told
 
 
 def test_a_worse_full_chain_is_not_hidden(single):

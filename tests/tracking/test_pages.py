@@ -33,7 +33,7 @@ def delivered(finished, tmp_path_factory):
     shutil.copytree(finished / "results" / tiny.NAME / "tracking", paths.root / "tracking")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        deliver(paths, wait=True)
+        deliver(paths)
     return MlflowClient(paths.mlflow_uri), finished / "results" / tiny.NAME
 
 

@@ -19,8 +19,10 @@ import pytest
 from rdt import cli
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
-from rdt.tracking.record import DataSet, Place, TrackedJob, flush_pending
-from rdt.tracking.spool import check_uri, delivered, key, masked, pending, spool_folder
+from rdt.tracking import courier
+from rdt.tracking.courier import flush_pending
+from rdt.tracking.record import DataSet, Place, TrackedJob
+from rdt.tracking.spool import append, check_uri, delivered, key, masked, pending, spool_folder
 from tests.support import postgres, tiny
 from tests.support.repository import REPOSITORY
 
@@ -29,9 +31,9 @@ STEPS, JOBS = 300, 8
 JOB = f"""
 import sys, time
 from pathlib import Path
-from rdt.tracking import record
+from rdt.tracking import courier, record
 from rdt.experiment.paths import Paths
-record.SEND_EVERY, record.SAMPLE_EVERY = 0, 0.2
+record.SAMPLE_EVERY = 0.2
 root, name, half = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 places = [record.Place(table, name) for table in ("Table II", "Table V")]
 with record.TrackedJob(Paths("mini", results_root=Path(root)), name, "xe", code="rdt.files", places=places) as run:
@@ -55,7 +57,7 @@ def database(tmp_path_factory) -> Paths:
     from rdt.tracking.sender import initialise
 
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    paths = Paths("mini", results_root=tmp_path_factory.mktemp("results"))
+    paths = Paths("mini", results_root=tmp_path_factory.mktemp("tracked") / "results")
     initialise(paths, EXPERIMENTS)
     return paths
 
@@ -67,9 +69,8 @@ def embedded(monkeypatch):
 
 @pytest.fixture
 def quiet(database):
-    """No sender starts by itself: one has just run."""
-    spool_folder(database).mkdir(exist_ok=True)
-    (spool_folder(database) / ".sent").touch()
+    """No sender starts by itself."""
+    tiny.without_sending(database.results_root.parent, database.experiment)
     return database
 
 
@@ -89,7 +90,7 @@ def deliver(paths: Paths) -> None:
     """What flush_pending does, in this process: no second import of MLflow."""
     from rdt.tracking.sender import deliver
 
-    deliver(paths, wait=True)
+    deliver(paths)
     assert not pending(paths)
 
 
@@ -387,6 +388,104 @@ def test_records_wait_while_the_server_is_away_and_are_sent_later(quiet, monkeyp
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert flush_pending(quiet) == 0
     assert fetch(quiet, run).data.metrics["a"] == 1
+
+
+class Clock:
+    """Time that passes only while somebody sleeps; what happens at a time is done when it has come."""
+
+    def __init__(self, events):
+        self.now, self.events = 0.0, dict(events)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for at in [at for at in self.events if at <= self.now]:
+            self.events.pop(at)()
+
+
+@pytest.fixture
+def attended(tmp_path, monkeypatch):
+    """Function that lets a courier attend to a folder with one record, and gives the times of its deliveries."""
+    paths = Paths("mini", results_root=tmp_path)
+    spool = spool_folder(paths) / f"a+xe+primary.{'0' * 32}.jsonl"
+    append(spool, {})
+
+    def attend(events, at_delivery=lambda now: None) -> list[float]:
+        clock, deliveries = Clock(events), []
+
+        def deliver_once(_) -> int:
+            deliveries.append(clock.now)
+            at_delivery(clock.now)
+            return 0
+
+        monkeypatch.setattr(courier, "time", clock)
+        monkeypatch.setattr(courier, "deliver_once", deliver_once)
+        monkeypatch.setattr(courier, "HANDOVER", 0)
+        courier.stay(paths)
+        assert not (spool.parent / courier.AT_WORK).exists()
+        return deliveries
+
+    return paths, spool, attend
+
+
+def test_one_courier_stays_until_five_minutes_brought_no_record(attended):
+    """The last record is written at 130 s and seen at 180 s: the courier ends at 480 s. Another leaves at once."""
+    paths, spool, attend = attended
+    events = {130: lambda: os.utime(spool, (1, 1)), 200: lambda: courier.stay(paths)}
+    assert attend(events) == [0, 60, 120, 180, 240, 300, 360, 420, 480]
+
+
+def test_a_record_that_comes_while_the_courier_is_about_to_end_keeps_it(attended):
+    paths, spool, attend = attended
+    assert attend({}, lambda now: os.utime(spool, (2, 2)) if now == 300 else None)[-1] == 660
+
+
+def test_a_courier_that_is_asked_to_end_delivers_first_and_no_job_starts_another_beside_it(attended, monkeypatch):
+    """The job of another store is who asks here; one of the same store, and one that sees no stamp, do not."""
+    paths, spool, attend = attended
+    started = []
+    monkeypatch.setattr(courier.subprocess, "Popen", lambda command, **_: started.append(command))
+
+    def job(uri: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(courier, "time", time)
+            patch.setenv("MLFLOW_TRACKING_URI", uri) if uri else None
+            courier.call_if_away(paths)
+
+    assert attend({10: lambda: job(""), 30: lambda: job("http://elsewhere")}) == [0, 30]
+    assert not started
+    job("")
+    job("")
+    assert len(started) == 1
+
+
+@pytest.mark.slow
+def test_a_courier_that_was_killed_in_mid_training_leaves_the_rest_to_the_next(tmp_path):
+    """One was at work for two jobs; after its end each record is there once."""
+    paths, half = Paths("mini", results_root=tmp_path / "results"), tmp_path / "half"
+    command = [sys.executable, "-c", JOB, str(paths.results_root)]
+    job = subprocess.Popen([*command, "run", str(half)], cwd=REPOSITORY)
+    for _ in range(600):
+        if (
+            half.exists()
+            and Path(paths.mlflow_uri.removeprefix("sqlite:///")).exists()
+            and runs(client(paths), "Table V")
+        ):
+            break
+        time.sleep(0.1)
+    assert subprocess.run([*command, "other", "no/such"], cwd=REPOSITORY).returncode == 0
+    ours = [one for one in psutil.process_iter() if {courier.__name__, str(paths.results_root)} <= set(one.cmdline())]
+    assert len(ours) == 1
+    ours[0].kill()
+    half.unlink()
+    assert job.wait(60) == 0
+    assert flush_pending(paths) == 0
+    for experiment in ("Table II", "Table V"):
+        for run in runs(client(paths), experiment):
+            assert_whole(client(paths), run)
+        assert len(runs(client(paths), experiment)) == 2
 
 
 def test_a_run_that_was_deleted_is_made_again(quiet):

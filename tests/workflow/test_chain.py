@@ -83,7 +83,7 @@ def pairs(dumped) -> list[tuple[Job, list[Job]]]:
 
 
 def steps_of(job: Job, steps: list[Job]) -> list[Job]:
-    name = "captions" if job["rule"] == "captions_teacher" else job["rule"].replace("_", "-")
+    name = job["rule"].replace("_", "-")
     where = job["where"] | ({"split": "test"} if name == "score" else {})
     return [step for step in steps if job_of(step) == (name, where)]
 

@@ -1,13 +1,12 @@
 rule captions:
     input:
         made_from("captions"),
-        tracking=ancient(TRACKING),
+        tracking=tracked("captions"),
     output:
         made("captions", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/captions/{{run}}.{{stage}}.log",
-    wildcard_constraints:
-        run="(?!teacher-)[^/]+",
+    priority: of_chain(CHAIN.urgency, "captions", {})
     conda:
         ENVIRONMENT
     threads: TRAINING.threads
@@ -20,10 +19,3 @@ rule captions:
     shell:
         f"RDT_RULE=captions python -m rdt captions {NAMED}"
         " --run {wildcards.run} --stage {wildcards.stage} > {log} 2>&1"
-
-
-# The second stages wait for the teacher's captions, so they go before those that only the tables read.
-use rule captions as captions_teacher with:
-    wildcard_constraints:
-        run="teacher-[^/]+",
-    priority: 2

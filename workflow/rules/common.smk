@@ -1,5 +1,4 @@
 # What the rules share: the experiment, and what its chain of steps, rdt/provenance/steps.py, says of each job.
-import functools
 import os
 import shlex
 import sys
@@ -99,6 +98,12 @@ def made_from(name, **where):
     return of_chain(CHAIN.waits_for, name, where)
 
 
+def tracked(name, **where):
+    """Input of a rule that tells MLflow: what that needs; nothing where the result was imported."""
+    waits = made_from(name, **where)
+    return lambda wildcards: [ancient(TRACKING)] if waits(wildcards) else []
+
+
 def settings_of(name, **where):
     """Parameter of a rule: a change of the settings of its step reruns it."""
     return of_chain(CHAIN.settings, name, where)
@@ -108,12 +113,3 @@ def made_with(name, **where):
     """Parameter of a rule: a change of the settings of its step, or of the code behind it, reruns it."""
     settings, code = settings_of(name, **where), code_digest(KINDS[name].code)
     return lambda wildcards: f"settings {settings(wildcards)}, code {code}"
-
-
-@functools.cache
-def files_of_all():
-    """All tables, the page about them, and the verdicts; a dry run is told what the table of jobs does not say."""
-    # Snakemake knows only after it has read all rules whether it is to run them. The scenes' cost is in their files.
-    if workflow.dryrun and EXPERIMENT.data["primary"].source != "scenes":
-        print(cost_estimate(PLAN, PATHS), flush=True)
-    return [*made("tables"), *made("claims")]

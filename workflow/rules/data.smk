@@ -16,6 +16,7 @@ rule scenes:
         made("scenes", role="{role}"),
     log:
         f"{ROOT}/logs/scenes_{{role}}.log",
+    priority: of_chain(CHAIN.urgency, "scenes", {})
     conda:
         ENVIRONMENT
     params:
@@ -33,6 +34,7 @@ rule vocabulary:
         made("vocabulary", role="{role}"),
     log:
         f"{ROOT}/logs/vocabulary_{{role}}.log",
+    priority: of_chain(CHAIN.urgency, "vocabulary", {})
     conda:
         ENVIRONMENT
     params:

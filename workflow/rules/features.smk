@@ -5,6 +5,7 @@ rule encoder:
         made("encoder"),
     log:
         f"{ROOT}/logs/encoder.log",
+    priority: of_chain(CHAIN.urgency, "encoder", {})
     conda:
         ENVIRONMENT
     threads: ENCODER_THREADS
@@ -23,6 +24,7 @@ rule features:
         made("features", role="{role}"),
     log:
         f"{ROOT}/logs/features_{{role}}.log",
+    priority: of_chain(CHAIN.urgency, "features", {})
     conda:
         ENVIRONMENT
     threads: ENCODER_THREADS
@@ -41,6 +43,7 @@ rule probe:
         made("probe"),
     log:
         f"{ROOT}/logs/probe.log",
+    priority: of_chain(CHAIN.urgency, "probe", {})
     conda:
         ENVIRONMENT
     params:
@@ -58,6 +61,7 @@ rule index:
         made("index", role="{role}"),
     log:
         f"{ROOT}/logs/index_{{role}}.log",
+    priority: of_chain(CHAIN.urgency, "index", {})
     conda:
         ENVIRONMENT
     params:

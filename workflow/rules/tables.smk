@@ -1,3 +1,6 @@
+import functools
+
+
 report: "../report/workflow.rst"
 
 
@@ -7,15 +10,25 @@ READ = {
 }
 
 
+@functools.cache
+def files_of_all():
+    """All tables, the page about them, and the verdicts; a dry run is told what the table of jobs does not say."""
+    # Snakemake knows only after it has read all rules whether it is to run them. The scenes' cost is in their files.
+    if workflow.dryrun and EXPERIMENT.data["primary"].source != "scenes":
+        print(cost_estimate(PLAN, PATHS), flush=True)
+    return [*made("tables"), *made("claims")]
+
+
 # The baselines are written last and stand for the scores of all networks, which are made together.
 rule score:
     input:
         made_from("score", split="test"),
-        tracking=ancient(TRACKING),
+        tracking=tracked("score", split="test"),
     output:
         made("score", role="{role}", split="test"),
     log:
         f"{ROOT}/logs/score_{{role}}.log",
+    priority: of_chain(CHAIN.urgency, "score", {"split": "test"})
     conda:
         ENVIRONMENT
     threads: 2  # METEOR's process works beside ours
@@ -60,6 +73,7 @@ rule inspect:
         made("inspect", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/inspect/{{run}}.{{stage}}.log",
+    priority: of_chain(CHAIN.urgency, "inspect", {})
     conda:
         ENVIRONMENT
     threads: TRAINING.threads

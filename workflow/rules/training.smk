@@ -1,12 +1,12 @@
 rule train:
     input:
         made_from("train"),
-        tracking=ancient(TRACKING),
+        tracking=tracked("train"),
     output:
         made("train", run="{run}", stage="{stage}"),
     log:
         f"{ROOT}/logs/train/{{run}}.{{stage}}.log",
-    priority: 1
+    priority: of_chain(CHAIN.urgency, "train", {})
     conda:
         ENVIRONMENT
     threads: TRAINING.processes * (TRAINING.threads + TRAINING.workers)
