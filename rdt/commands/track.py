@@ -11,7 +11,7 @@ from rdt.commands.arguments import experiment_argument, open_workspace
 from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.tracking.courier import flush_pending
-from rdt.tracking.spool import masked, store_uri
+from rdt.tracking.spool import check_uri, masked, store_uri
 from rdt.workspace import Workspace
 
 HOST, PORT = "127.0.0.1", 5000
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """A server that is away is no error: records wait on disk until a later call can send them."""
     workspace = open_workspace(args)
+    check_uri(store_uri(workspace.paths))
     if args.action == "init":
         _initialise(workspace)
     elif args.action == "flush":

@@ -25,9 +25,8 @@ def bleu_counts(
     matched = [0] * ORDERS
     for ngram, times in counts.items():
         found = occurrences.get(ngram)
-        if found:
-            most = max(in_reference for _, in_reference in found)
-            matched[len(ngram) - 1] += times if times < most else most
+        if found:  # once is never more than the most that a reference has
+            matched[len(ngram) - 1] += 1 if times == 1 else min(times, max(most for _, most in found))
     guessed = [max(0, words - order) for order in range(ORDERS)]
     closest = min((abs(length - words), length) for length in reference_words)[1]
     return [*matched, *guessed, words, closest]

@@ -115,18 +115,22 @@ class CiderD:
         return image
 
     def _prepare(self, captions: Sequence[Caption]) -> ReferenceTable:
-        counted = [count_ngrams(as_tokens(caption)) for caption in captions]
-        idf, unseen = self.df.idf, self.df.unseen
+        idf, unseen = self.df.idf.get, self.df.unseen
         occurrences: dict[NGram, Occurrences] = {}
-        squares = [[0.0] * len(counted) for _ in range(ORDERS)]
-        lengths = [0] * len(counted)
-        for j, counts in enumerate(counted):
-            for ngram, times in counts.items():
-                found = (*occurrences.get(ngram, ()), (j, times))
-                occurrences[ngram] = self._shared.setdefault(found, found)
-                squares[len(ngram) - 1][j] += (times * idf.get(ngram, unseen)) ** 2
-                lengths[j] += times if len(ngram) == 2 else 0
-        return ReferenceTable(occurrences, [[math.sqrt(square) for square in row] for row in squares], lengths)
+        squares, lengths = [], []
+        for j, caption in enumerate(captions):
+            tokens, sums = as_tokens(caption), [0.0] * ORDERS
+            once = self._shared.setdefault(((j, 1),), ((j, 1),))
+            for ngram, times in count_ngrams(tokens).items():
+                found = occurrences.setdefault(ngram, once) if times == 1 else occurrences.get(ngram, ())
+                if found is not once:
+                    more = (*found, (j, times))
+                    occurrences[ngram] = self._shared.setdefault(more, more)
+                sums[len(ngram) - 1] += (times * idf(ngram, unseen)) ** 2
+            squares.append(sums)
+            lengths.append(max(0, len(tokens) - 1))
+        norms = [[math.sqrt(square) for square in row] for row in zip(*squares, strict=True)]
+        return ReferenceTable(occurrences, norms, lengths)
 
     def _penalty(self, delta: int) -> float:
         """Gaussian penalty of a difference in length."""

@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from rdt.errors import UserError
 from rdt.studies.file import JOURNAL, Study
-from rdt.tracking.spool import masked
+from rdt.tracking.spool import check_password, masked
 
 CONNECT_SECONDS = 10  # a database that has not answered by then is away
 IDENTITY = "identity"  # the attribute that holds what a study was created for
@@ -90,6 +90,7 @@ def pruner(study: Study, epochs: int) -> BasePruner:
 def _storage(study: Study, folder: Path) -> BaseStorage:
     """The journal in the study's folder, or the database at the URL of the study file."""
     url, options = study.storage, {}
+    check_password(study.path, url)
     if url != JOURNAL and not url.startswith("sqlite:"):
         options = {"connect_args": {"connect_timeout": CONNECT_SECONDS}}
     try:

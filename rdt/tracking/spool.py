@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.files import read_json
 
@@ -28,8 +29,28 @@ def store_uri(paths: Paths) -> str:
 
 
 def masked(uri: str) -> str:
-    """A URI as it may be shown and written down: without its password."""
-    return re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", uri)
+    """A URI as it may be shown and written down: without its password, which may hold @ and /."""
+    return re.sub(r"(//[^:/@]*):.*@", r"\1:***@", uri)
+
+
+def check_password(where: str | Path, uri: str) -> None:
+    """UserError where a password in ``uri`` holds signs that end it, so that the rest is taken for the host."""
+    if re.search(r"//[^:/@]*:[^/]*[@/].*@", uri):
+        problem = f"the password in {masked(uri)} holds an @ or a /"
+        raise UserError(where, problem, "write %40 for @ and %2F for /")
+
+
+def check_uri(uri: str) -> None:
+    """UserError for a store that MLflow would take for another one, or in which it keeps no new runs."""
+    where = "MLFLOW_TRACKING_URI"
+    check_password(where, uri)
+    if re.match(r"sqlite://[^/]", uri):
+        problem = f"{uri} has two slashes, where a file of SQLite has three"
+        raise UserError(where, problem, f"write sqlite:///{uri.removeprefix('sqlite://')}")
+    if "://" not in uri or uri.startswith("file:"):
+        problem = f"{uri} is a folder, in which MLflow keeps no new runs"
+        if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
+            raise UserError(where, problem, "name a database, sqlite:///mlflow.db, or set MLFLOW_ALLOW_FILE_STORE=true")
 
 
 def spool_folder(paths: Paths) -> Path:

@@ -17,11 +17,12 @@ import psutil
 import pytest
 
 from rdt import cli
+from rdt.errors import UserError
 from rdt.experiment.paths import Paths
 from rdt.tracking import courier
 from rdt.tracking.courier import flush_pending
 from rdt.tracking.record import DataSet, Place, TrackedJob
-from rdt.tracking.spool import append, delivered, key, masked, pending, spool_folder
+from rdt.tracking.spool import append, check_uri, delivered, key, masked, pending, spool_folder
 from tests.support import postgres, tiny
 from tests.support.repository import REPOSITORY
 
@@ -524,6 +525,51 @@ def test_a_disk_that_refuses_costs_a_warning_and_not_the_job(tmp_path, capsys):
         run.metrics({"a": 1}, 0)
         run.metrics({"a": 2}, 1)
     assert capsys.readouterr().err.count("records of this job are lost") == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("sqlite://x.db", "sqlite://x.db has two slashes, where a file of SQLite has three; write sqlite:///x.db"),
+        (
+            "./mlruns",
+            "./mlruns is a folder, in which MLflow keeps no new runs; name a database",
+        ),
+        (
+            "file:///tmp/mlruns",
+            "is a folder, in which MLflow keeps no new runs; name a database",
+        ),
+        (
+            "postgresql://rdt:se@cret@host/db",
+            "the password in postgresql://rdt:***@host/db holds an @ or a /",
+        ),
+        ("http://rdt:se/cret@host:5000", "the password in http://rdt:***@host:5000 holds an @ or a /"),
+    ],
+)
+def test_a_store_that_mlflow_would_take_for_another(uri, told):
+    with pytest.raises(UserError) as caught:
+        check_uri(uri)
+    assert told in str(caught.value) and "se@" not in str(caught.value) and "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:///results/a/mlflow.db",
+        "sqlite:////tmp/a.db",
+        "http://host:5000/a",
+        "https://rdt:secret@host/a/b",
+        "postgresql://rdt@/x?host=/tmp/a:b@c",
+        "databricks://profile",
+    ],
+)
+def test_stores_that_are_what_they_say(uri):
+    check_uri(uri)
+
+
+def test_a_password_with_signs_in_it_is_masked():
+    assert masked("postgresql://rdt:se@cret@host/db") == "postgresql://rdt:***@host/db"
+    assert masked("http://rdt:se/cret@host:5000") == "http://rdt:***@host:5000"
 
 
 def test_a_password_is_neither_shown_nor_written_down():
