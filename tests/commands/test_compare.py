@@ -170,3 +170,22 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(folder, capsys, option
     assert printed.err.startswith(f"rdt: error: {message}")
     assert printed.err.count("\n") == 1
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_few_images_have_no_intervals_and_the_notes_of_evaluate(folder, capsys):
+    """Three images, by file name: no interval of a score or a difference, and LaTeX without an empty formula."""
+    kept = {image: texts for image, texts in REFERENCES.items() if image < 4}
+    texts = [{"image_id": image, "caption": text} for image, several in kept.items() for text in several]
+    write("A.json", {"images": [{"id": n, "file_name": f"{n}.jpg"} for n in kept], "annotations": texts})
+    for name, captions in CAPTIONS.items():
+        write(f"{name}.json", results({f"{image}.jpg": captions[image] for image in kept}))
+    assert compare() == 0
+    row = markdown()["good"]
+    assert "[" not in row["ROUGE-L"] and "[" not in markdown()["good minus bad"]["ROUGE-L"]
+    printed, board, latex = capsys.readouterr().out, Path("board.md").read_text(), Path("board.tex").read_text()
+    for said in (
+        "no intervals for fewer than 4 images (all)",
+        "bad.json: captions are matched with references by file",
+    ):
+        assert said in printed and said in board
+    assert "$$" not in latex
