@@ -163,9 +163,10 @@ def serving(command: list[str], folder: Path, port: int):
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
     try:
-        for _ in range(600):
+        answers = False
+        while not answers:  # MLflow takes a second to start, and minutes on a busy machine
             with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                break
+                answers = True
             assert process.poll() is None, (folder / "server.log").read_text()
             time.sleep(0.1)
         yield process
