@@ -6,6 +6,7 @@ rule all:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/requests.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/training.smk"

@@ -167,10 +167,12 @@ def test_what_is_in_it(crate, finished):
 
 
 def test_weights_on_request(finished, tmp_path):
+    """With all that another machine needs to go on, less the photographs."""
     run = tiny.run_id(tiny.opened(finished)[1], "rdt")
     names = export(finished, tmp_path / "out.zip", "--weights").namelist()
-    weights = ["results/tiny/encoder/model.safetensors", f"results/tiny/runs/{run}/rl/model.safetensors"]
-    assert set(weights) <= set(names) and not [name for name in names if name.endswith(".npy")]
+    encoder, grid = "results/tiny/encoder/model.safetensors", "results/tiny/features/primary/grid.npy"
+    assert {encoder, grid, f"results/tiny/runs/{run}/rl/model.safetensors"} <= set(names)
+    assert not [name for name in names if "/images/" in name]
 
 
 def test_the_same_results_give_the_same_bytes(finished, crate, tmp_path):

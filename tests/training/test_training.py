@@ -351,7 +351,7 @@ def test_training_ends_where_it_is_told_to_but_not_after_the_last_epoch(tmp_path
     assert seen == [[0], [0, 1], [0]]
 
 
-def test_progress_is_for_a_terminal_alone(tmp_path, monkeypatch):
+def test_a_bar_is_for_a_terminal_alone_and_a_line_an_epoch_for_a_log(tmp_path, monkeypatch):
     """Two epochs of two steps."""
     for name, terminal in (("terminal", True), ("log", False)):
         told = io.StringIO()
@@ -359,7 +359,10 @@ def test_progress_is_for_a_terminal_alone(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "stderr", told)
         run_line(tmp_path / name, Slope(), epochs=2)
         last = told.getvalue().rpartition("\r")[2]
-        assert ("epoch 2 of 2: 100%" in last and "4/4" in last and "loss" in last) if terminal else last == ""
+        if terminal:
+            assert "epoch 2 of 2: 100%" in last and "4/4" in last and "loss" in last
+        else:
+            assert [line.partition(":")[0] for line in last.splitlines()] == ["epoch 1 of 2", "epoch 2 of 2"]
 
 
 def test_records_are_means_over_the_steps(tmp_path):

@@ -99,7 +99,7 @@ def made_from(name, **where):
 
 
 def tracked(name, **where):
-    """Input of a rule that tells MLflow: what that needs; nothing where the result was imported."""
+    """What MLflow needs before a job whose records it takes; nothing where the result was imported."""
     waits = made_from(name, **where)
     return lambda wildcards: [ancient(TRACKING)] if waits(wildcards) else []
 

@@ -41,22 +41,3 @@ for SIDE in (side.name for side in NETWORKS.sides):
             f"score the networks of the {SIDE}"
         shell:
             f"RDT_RULE={SIDE} python -m rdt {SIDE} {NAMED} > {{log}} 2>&1"
-
-
-def said_at_the_end():
-    """What was asked for and is there now: the tables' numbers, and the files of each request."""
-    asked = list(workflow.dag_settings.targets) or ["all"]
-    requests = {side.name: [PATHS.side_table(side.name)] for side in NETWORKS.sides}
-    requests |= {"report": [PATHS.report], "studies": map(PATHS.study_report, STUDIES)}
-    if {"all", "tables", "claims"} & set(asked):
-        for path in (PATHS.headline, PATHS.verdicts):
-            yield from (
-                path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
-            )
-    for target in asked:
-        for path in requests.get(target, [target] if "/" in target else []):
-            yield (
-                f"{target.capitalize()}: {path}"
-                if target in requests
-                else f"Made: {path}"
-            )

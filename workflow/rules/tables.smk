@@ -1,5 +1,3 @@
-import functools
-
 
 report: "../report/workflow.rst"
 
@@ -8,15 +6,6 @@ report: "../report/workflow.rst"
 READ = {
     f"{PATHS.tables.as_posix()}/table_{name}.md": name for name in EXPERIMENT.tables
 }
-
-
-@functools.cache
-def files_of_all():
-    """All tables, the page about them, and the verdicts; a dry run is told what the table of jobs does not say."""
-    # Snakemake knows only after it has read all rules whether it is to run them. The scenes' cost is in their files.
-    if workflow.dryrun and EXPERIMENT.data["primary"].source != "scenes":
-        print(cost_estimate(PLAN, PATHS), flush=True)
-    return [*made("tables"), *made("claims")]
 
 
 # The baselines are written last and stand for the scores of all networks, which are made together.
